@@ -1,0 +1,79 @@
+"""An asyncio-native runtime for agents that learn while they act.
+
+See `launch` for where to start. Extras are in `pamiq_async.gym` and are not imported here.
+"""
+
+from . import data, exceptions, interaction, model, state_persistence, time, trainer, utils, web
+from ._version import __version__
+from .data import DataBuffer, DataCollector, DataUser
+from .exceptions import EndOfInteraction, PamiqError
+from .hooks import nonblocking
+from .interaction import (
+    Actuator,
+    ActuatorsDict,
+    ActuatorWrapper,
+    Agent,
+    Environment,
+    EnvironmentWrapper,
+    FixedIntervalInteraction,
+    Interaction,
+    IntervalAdjustor,
+    LambdaWrapper,
+    ModularEnvironment,
+    Sensor,
+    SensorsDict,
+    SensorWrapper,
+    SleepIntervalAdjustor,
+    Wrapper,
+)
+from .launcher import launch, run, start
+from .lifecycle import SystemStatus, apause_point, pause_point
+from .model import InferenceModel, TrainingModel
+from .runtime import LaunchConfig, System
+from .trainer import Trainer
+
+__all__ = [
+    "Actuator",
+    "ActuatorWrapper",
+    "ActuatorsDict",
+    "Agent",
+    "DataBuffer",
+    "DataCollector",
+    "DataUser",
+    "EndOfInteraction",
+    "Environment",
+    "EnvironmentWrapper",
+    "FixedIntervalInteraction",
+    "InferenceModel",
+    "Interaction",
+    "IntervalAdjustor",
+    "LambdaWrapper",
+    "LaunchConfig",
+    "ModularEnvironment",
+    "PamiqError",
+    "Sensor",
+    "SensorWrapper",
+    "SensorsDict",
+    "SleepIntervalAdjustor",
+    "System",
+    "SystemStatus",
+    "Trainer",
+    "TrainingModel",
+    "Wrapper",
+    "__version__",
+    "apause_point",
+    "data",
+    "exceptions",
+    "interaction",
+    "launch",
+    "model",
+    "nonblocking",
+    "pause_point",
+    "run",
+    "start",
+    "state_persistence",
+    "time",
+    "trainer",
+    "utils",
+    "web",
+]

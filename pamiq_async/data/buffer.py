@@ -1,0 +1,102 @@
+"""Where data rest between being lived through and being learnt from."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from ..state_persistence import codec
+from ..state_persistence.mixin import PersistentStateMixin
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class DataBuffer(ABC, PersistentStateMixin, Generic[T, R]):
+    """Holds collected data for training: takes single items of `T`, gives them all as an `R`.
+
+    A buffer is used by one thread at a time, that of the trainers.
+
+    Args:
+        max_queue_size: how many items may wait to be moved in; when more arrive the oldest are dropped.
+            None warns: the queue grows without bound while nobody trains.
+
+    Raises:
+        ValueError: `max_queue_size` is not a positive whole number.
+    """
+
+    _max_queue_size: int | None = None
+    _pickling_was_reported = False
+
+    def __init__(self, max_queue_size: int | None = None) -> None:
+        super().__init__()
+        if max_queue_size is None:
+            warnings.warn(
+                f"{type(self).__qualname__}: max_queue_size is None, so its queue is unbounded and fills the memory "
+                f"while no trainer updates it; give a number of items",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        else:
+            checked_size("max_queue_size", max_queue_size)
+        self._max_queue_size = max_queue_size
+
+    @property
+    def max_queue_size(self) -> int | None:
+        """How many items may wait to be moved into the buffer."""
+        return self._max_queue_size
+
+    @abstractmethod
+    def add(self, data: T) -> None:
+        """Take one item in."""
+
+    @abstractmethod
+    def get_data(self) -> R:
+        """All that the buffer holds. Changing the result must not change the buffer."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """How many items the buffer holds."""
+
+    def extend(self, items: Iterable[T]) -> None:
+        """Take several items in, in order; the same as `add` for each."""
+        add = self.add
+        for item in items:
+            add(item)
+
+    def clear(self) -> None:
+        """Forget all items.
+
+        Raises:
+            NotImplementedError: this kind of buffer can't.
+        """
+        raise NotImplementedError(f"{type(self).__qualname__} has no clear(); define it to use DataUser.clear()")
+
+    def _save_value(self, value: Any, path: Path) -> None:
+        """Save contents through the codec and say once if they had to be pickled."""
+        kind = codec.save(value, path)
+        if kind is not None and not self._pickling_was_reported:
+            self._pickling_was_reported = True
+            logger.warning(
+                "buffer %s (%s) holds %s.%s, which only pickle can save; "
+                "loading this state will need LaunchConfig.allow_pickle=True",
+                path.parent.name,
+                type(self).__qualname__,
+                kind.__module__,
+                kind.__qualname__,
+            )
+
+
+def checked_size(name: str, size: int) -> int:
+    """Return `size` if it is a positive whole number; the error names the argument."""
+    if isinstance(size, bool) or not isinstance(size, int):
+        raise TypeError(f"{name} is {size!r}; it must be a whole number")
+    if size < 1:
+        raise ValueError(f"{name} is {size!r}; it must be at least 1")
+    return size

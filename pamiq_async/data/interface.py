@@ -1,0 +1,142 @@
+"""The two ends of a buffer: agents collect, trainers use."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from typing_extensions import override
+
+from .. import time
+from ..hooks import pass_on
+from ..state_persistence import codec
+from ..state_persistence.mixin import PersistentStateMixin
+from .buffer import DataBuffer
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class DataCollector(Generic[T]):
+    """The acting end: keeps what is collected until the training end fetches it.
+
+    Args:
+        max_queue_size: how many items may wait; when more arrive the oldest are dropped.
+    """
+
+    def __init__(self, max_queue_size: int | None) -> None:
+        # Appended to by the acting thread, popped by the training thread; both are atomic for a deque.
+        self._queue: deque[tuple[T, float]] = deque(maxlen=max_queue_size)
+        self._threshold: int | None = None
+        self._on_threshold: Callable[[], object] | None = None
+
+    def collect(self, data: T) -> None:
+        """Keep `data` and its system time. A mapping is copied (shallow), so its owner may reuse it."""
+        if isinstance(data, dict):
+            data = data.copy()  # type: ignore[assignment]
+        elif isinstance(data, Mapping):
+            data = dict(data)  # type: ignore[assignment]
+        self._queue.append((data, time.time()))
+        if self._threshold is not None and len(self._queue) >= self._threshold:
+            self._reach_threshold()
+
+    def fetch(self) -> list[tuple[T, float]]:
+        """Take out all that waits, oldest first, each with its system time in seconds."""
+        pop = self._queue.popleft
+        return [pop() for _ in range(len(self._queue))]
+
+    def notify(self, count: int, callback: Callable[[], object]) -> None:
+        """Call `callback` once, from any thread, as soon as `count` items wait.
+
+        A second call before that replaces the first if its count is smaller.
+        """
+        limit = self._queue.maxlen
+        count = count if limit is None else min(count, limit)
+        if self._threshold is None or count < self._threshold:
+            self._on_threshold = callback
+            self._threshold = count
+        if len(self._queue) >= count:  # collected meanwhile
+            self._reach_threshold()
+
+    def _reach_threshold(self) -> None:
+        self._threshold = None
+        callback, self._on_threshold = self._on_threshold, None
+        if callback is not None:
+            callback()
+
+
+class DataUser(PersistentStateMixin, Generic[R]):
+    """The training end: moves what was collected into the buffer and gives it out."""
+
+    def __init__(self, buffer: DataBuffer[Any, R]) -> None:
+        self._buffer = buffer
+        self._collector: DataCollector[Any] = DataCollector(buffer.max_queue_size)
+        self._timestamps: list[float] = []  # of the items that were moved, ascending
+        self._added = 0
+        self.known_size = 0
+        """Items in the buffer after the last move, for those who can't ask the buffer on their thread."""
+
+    @property
+    def collector(self) -> DataCollector[Any]:
+        """The acting end."""
+        return self._collector
+
+    @property
+    def added_count(self) -> int:
+        """How many items were ever moved into the buffer."""
+        return self._added
+
+    def update(self) -> None:
+        """Move what was collected into the buffer, in order."""
+        fetched = self._collector.fetch()
+        if not fetched:
+            return
+        self._buffer.extend([data for data, _ in fetched])
+        self._timestamps.extend([timestamp for _, timestamp in fetched])
+        self._added += len(fetched)
+        self.known_size = len(self._buffer)
+        limit = self._buffer.max_queue_size
+        if limit is not None and len(self._timestamps) > 2 * limit:  # rarely, so it costs little per item
+            del self._timestamps[:-limit]
+
+    def get_data(self) -> R:
+        """All that the buffer holds, with what was collected up to now."""
+        self.update()
+        return self._buffer.get_data()
+
+    def count_data_added_since(self, timestamp: float) -> int:
+        """How many of the items moved so far were collected after `timestamp`, in seconds of system `time()`.
+
+        Of a bounded queue at most the last `max_queue_size` items are remembered.
+        """
+        count = len(self._timestamps) - bisect_right(self._timestamps, timestamp)
+        limit = self._buffer.max_queue_size
+        return count if limit is None else min(count, limit)
+
+    def clear(self) -> None:
+        """Forget what is in the buffer and what waits to be moved."""
+        self._collector.fetch()
+        self._buffer.clear()
+        self._timestamps.clear()
+        self.known_size = 0
+
+    def __len__(self) -> int:
+        return len(self._buffer)
+
+    @override
+    def save_state(self, path: Path) -> None:
+        self.update()
+        path.mkdir()
+        pass_on(self._buffer.save_state, path / "buffer")
+        codec.save({"timestamps": self._timestamps, "added": self._added}, path / "user")
+
+    @override
+    def load_state(self, path: Path) -> None:
+        pass_on(self._buffer.load_state, path / "buffer")
+        state = codec.load(path / "user")
+        self._timestamps = list(state["timestamps"])
+        self._added = int(state["added"])
+        self.known_size = len(self._buffer)

@@ -1,0 +1,49 @@
+"""An agent for Gymnasium environments."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, Generic, TypeVar
+
+from typing_extensions import override
+
+from pamiq_async import Agent
+
+from .types import EnvReset, EnvStep, GymAction, GymObs
+
+O = TypeVar("O")  # noqa: E741
+A = TypeVar("A")
+
+
+class GymAgent(Agent[GymObs[O], GymAction[A]], Generic[O, A]):
+    """Decides on an action after each reset and each step.
+
+    Attributes:
+        need_reset: set it to True in a hook to end the episode after this action; it is False again afterwards.
+    """
+
+    need_reset = False
+
+    @abstractmethod
+    def on_reset(self, obs: O, info: dict[str, Any]) -> A:
+        """An episode begins: decide on its first action."""
+
+    @abstractmethod
+    def on_step(self, obs: O, reward: float, terminated: bool, truncated: bool, info: dict[str, Any]) -> A:
+        """A step was made: decide on the next action. At an episode's end the action is not used."""
+
+    @override
+    def step(self, observation: GymObs[O]) -> GymAction[A]:
+        self.need_reset = False
+        if isinstance(observation, tuple):
+            last, observation = observation
+            self._on_step(last)
+            self.need_reset = False  # the episode has ended anyway
+        if isinstance(observation, EnvReset):
+            action = self.on_reset(observation.obs, observation.info)
+        else:
+            action = self._on_step(observation)
+        return GymAction(action, self.need_reset)
+
+    def _on_step(self, step: EnvStep[O]) -> A:
+        return self.on_step(step.obs, step.reward, step.terminated, step.truncated, step.info)

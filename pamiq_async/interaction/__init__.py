@@ -1,0 +1,30 @@
+"""Agents, environments and what lies between them."""
+
+from . import modular_env, wrappers
+from .agent import Agent
+from .env import Environment
+from .interactions import FixedIntervalInteraction, Interaction
+from .interval_adjustors import IntervalAdjustor, SleepIntervalAdjustor
+from .modular_env import Actuator, ActuatorsDict, ModularEnvironment, Sensor, SensorsDict
+from .wrappers import ActuatorWrapper, EnvironmentWrapper, LambdaWrapper, SensorWrapper, Wrapper
+
+__all__ = [
+    "Actuator",
+    "ActuatorWrapper",
+    "ActuatorsDict",
+    "Agent",
+    "Environment",
+    "EnvironmentWrapper",
+    "FixedIntervalInteraction",
+    "Interaction",
+    "IntervalAdjustor",
+    "LambdaWrapper",
+    "ModularEnvironment",
+    "Sensor",
+    "SensorWrapper",
+    "SensorsDict",
+    "SleepIntervalAdjustor",
+    "Wrapper",
+    "modular_env",
+    "wrappers",
+]

@@ -1,0 +1,27 @@
+"""What an agent acts in."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Generic, TypeVar
+
+from .composite import Component
+
+ObsType = TypeVar("ObsType")
+ActType = TypeVar("ActType")
+
+
+class Environment(Component, ABC, Generic[ObsType, ActType]):
+    """Gives observations and takes actions.
+
+    Both hooks may be `def` (on the interaction's worker thread) or `async def` (on the event loop). Raise
+    `EndOfInteraction` in one of them when there is nothing more to live through.
+    """
+
+    @abstractmethod
+    def observe(self) -> ObsType:
+        """Give the present observation."""
+
+    @abstractmethod
+    def affect(self, action: ActType) -> None:
+        """Carry an action out."""

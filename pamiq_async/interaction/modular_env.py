@@ -1,0 +1,110 @@
+"""Environments made of sensors and actuators."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import UserDict
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Generic, TypeVar
+
+from typing_extensions import override
+
+from ..flows import Together, flows_through
+from ..hooks import call
+from ..state_persistence.mixin import check_name
+from .composite import Component, Composite
+from .env import Environment
+
+T = TypeVar("T")
+ObsType = TypeVar("ObsType")
+ActType = TypeVar("ActType")
+
+
+class Sensor(Component, ABC, Generic[T]):
+    """Reads one thing."""
+
+    @abstractmethod
+    def read(self) -> T:
+        """Give the present value; `def` or `async def`."""
+
+
+class Actuator(Component, ABC, Generic[T]):
+    """Moves one thing."""
+
+    @abstractmethod
+    def operate(self, action: T) -> None:
+        """Carry an action out; `def` or `async def`."""
+
+
+class ModularEnvironment(Composite, Environment[ObsType, ActType]):
+    """An environment that observes through a sensor and acts through an actuator."""
+
+    def __init__(self, sensor: Sensor[ObsType], actuator: Actuator[ActType]) -> None:
+        super().__init__()
+        self.sensor = sensor
+        self.actuator = actuator
+
+    @staticmethod
+    def from_dict(
+        sensors: Mapping[str, Sensor[Any]], actuators: Mapping[str, Actuator[Any]]
+    ) -> ModularEnvironment[Mapping[str, Any], Mapping[str, Any]]:
+        """An environment whose observations and actions are mappings, with an item for each sensor and actuator."""
+        return ModularEnvironment(SensorsDict(sensors), ActuatorsDict(actuators))
+
+    @override
+    @flows_through(lambda self: [self.sensor.read])
+    def observe(self) -> ObsType:
+        return call(self.sensor.read)  # type: ignore[no-any-return]
+
+    @override
+    @flows_through(lambda self: [self.actuator.operate])
+    def affect(self, action: ActType) -> None:
+        call(self.actuator.operate, action)
+
+    @override
+    def _children(self) -> Mapping[str, Component]:
+        return {"sensor": self.sensor, "actuator": self.actuator}
+
+
+C = TypeVar("C", bound="Sensor[Any] | Actuator[Any]")
+
+
+class _Parts(Composite, UserDict[str, C]):
+    """Components by name."""
+
+    @override
+    def __setitem__(self, name: str, part: C) -> None:
+        super().__setitem__(check_name(name, "sensor or actuator"), part)
+
+    @override
+    def _children(self) -> Mapping[str, Component]:
+        return self.data
+
+
+class SensorsDict(_Parts[Sensor[Any]], Sensor[Mapping[str, Any]]):
+    """Sensors by name. Those whose `read` is `async def` are read at the same time; the others in order."""
+
+    @override
+    @flows_through(lambda self: [Together(_hooks(self, "read"), spread=False)])
+    def read(self) -> Mapping[str, Any]:
+        """A reading of each sensor, by its name."""
+        return {name: call(sensor.read) for name, sensor in self.items()}
+
+
+class ActuatorsDict(_Parts[Actuator[Any]], Actuator[Mapping[str, Any]]):
+    """Actuators by name. Those whose `operate` is `async def` run at the same time; the others in order."""
+
+    @override
+    @flows_through(lambda self: [Together(_hooks(self, "operate"), spread=True)])
+    def operate(self, action: Mapping[str, Any]) -> None:
+        """Hand each actuator its item of `action`.
+
+        Raises:
+            KeyError: `action` has no item for an actuator.
+        """
+        for name, actuator in self.items():
+            call(actuator.operate, action[name])
+
+
+def _hooks(parts: Mapping[str, Any], hook: str) -> Mapping[str, Iterable[Callable[..., Any]]]:
+    return {name: [getattr(part, hook)] for name, part in parts.items()}

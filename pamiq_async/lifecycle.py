@@ -1,0 +1,334 @@
+"""What phase a system is in, and how its roles stop between two steps.
+
+A *role* is what acts or trains: one task on the loop with one lane. Roles act while the *gate* is open. To pause,
+control closes it; each role *parks* at its next safe point and goes on when it opens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
+from enum import Enum
+from typing import Any
+
+from .exceptions import BlockingCall, PamiqError, SystemShutdown, attach
+from .hooks import Hook, Lane, acall, awaiting_hook, home_lane, pass_on, running_hook
+from .time import TimeController, get_global_time_controller
+
+
+class SystemStatus(Enum):
+    """The phase of a system. Its value is what the control server answers."""
+
+    ACTIVE = "active"
+    PAUSING = "pausing"
+    PAUSED = "paused"
+    RESUMING = "resuming"
+    SHUTTING_DOWN = "shutting down"
+    ENDED = "ended"
+
+
+class InteractionEventMixin:
+    """Hooks around a component's life in a system."""
+
+    def setup(self) -> None:
+        """Called once, before the first step."""
+
+    def teardown(self) -> None:
+        """Called once, after the last step, for whatever was set up."""
+
+
+class PauseEventMixin:
+    """Hooks around a pause."""
+
+    def on_paused(self) -> None:
+        """Called when the component's role parks, while system time still runs."""
+
+    def on_resumed(self) -> None:
+        """Called when the component's role goes on, after system time does."""
+
+
+# --- Setting children up and tearing them down ------------------------------------------------------------
+
+
+def set_up(parent: InteractionEventMixin, children: Iterable[InteractionEventMixin]) -> None:
+    """Set children up in order. If one fails, those that were set up are torn down, and nothing else."""
+    done: list[InteractionEventMixin] = []
+    for child in children:
+        try:
+            pass_on(child.setup)
+        except BaseException as error:
+            unwind(child, error)
+            for other in reversed(done):
+                _tear_down_after(other, error)
+            raise
+        done.append(child)
+    parent.__dict__["_set_up_children"] = done
+
+
+def tear_down(parent: InteractionEventMixin, children: Iterable[InteractionEventMixin]) -> None:
+    """Tear all children down in order; the first error is raised once all had their turn."""
+    parent.__dict__.pop("_set_up_children", None)
+    failure: BaseException | None = None
+    for child in children:
+        try:
+            pass_on(child.teardown)
+        except BaseException as error:
+            if failure is None:
+                failure = error
+            else:
+                attach(failure, error, f"while tearing down {type(child).__qualname__}")
+    if failure is not None:
+        raise failure
+
+
+def unwind(component: InteractionEventMixin, error: BaseException) -> None:
+    """After `component.setup` failed with `error`: tear down the children that it had set up already."""
+    for child in reversed(component.__dict__.pop("_set_up_children", [])):
+        _tear_down_after(child, error)
+
+
+def _tear_down_after(component: InteractionEventMixin, error: BaseException) -> None:
+    try:
+        pass_on(component.teardown)
+    except BaseException as second:
+        attach(error, second, f"while tearing down {type(component).__qualname__}")
+
+
+# --- The gate ---------------------------------------------------------------------------------------------
+
+
+class Gate:
+    """Whether roles may act. Changed on the loop alone; `is_open` is read from any thread."""
+
+    def __init__(self, clock: TimeController) -> None:
+        self.is_open = True
+        self.is_stopping = False
+        self.clock = clock
+        self.roles: set[Role] = set()
+        self._changed = asyncio.Event()
+
+    def close(self) -> None:
+        """Ask all roles to park."""
+        self.is_open = False
+        self._announce()
+
+    def open(self) -> None:
+        """Let parked roles go on."""
+        self.is_open = not self.is_stopping
+        self._announce()
+
+    def stop(self) -> None:
+        """Ask all roles to end; it can't be taken back."""
+        self.is_stopping = True
+        self.close()
+
+    async def wait_all_parked(self, timeout: float) -> bool:
+        """Wait until every role has parked; False after `timeout` real seconds, or when stopping."""
+        return await self._wait(lambda: all(role.is_parked for role in self.roles), timeout)
+
+    async def wait_none_parked(self) -> bool:
+        """Wait until every role acts again; False when stopping."""
+        return await self._wait(lambda: not any(role.is_parked for role in self.roles))
+
+    async def wait_open(self) -> None:
+        """Wait until roles may act, or must end."""
+        await self._wait(lambda: self.is_open)
+
+    async def wait_moved(self) -> None:
+        """Wait until the gate or a role moves."""
+        self._changed = self._changed if not self._changed.is_set() else asyncio.Event()
+        await self._changed.wait()
+
+    def role_moved(self) -> None:
+        """A role parked, or left, or ended."""
+        self._changed.set()
+
+    def _announce(self) -> None:
+        self._changed.set()
+        for role in self.roles:
+            role.notice_gate()
+        self.clock.wake()  # whoever paces looks at the gate
+
+    async def _wait(self, condition: Callable[[], bool], timeout: float = math.inf) -> bool:
+        try:
+            async with asyncio.timeout(None if timeout == math.inf else timeout):
+                while not condition():
+                    if self.is_stopping:
+                        return False
+                    await self.wait_moved()
+        except TimeoutError:
+            return False
+        return True
+
+
+class GateClosed(PamiqError):
+    """Pacing was interrupted because the gate closed; the wait is owed."""
+
+
+class Role:
+    """A task on the loop with a lane of its own, which parks when the gate closes.
+
+    Args:
+        name: how it is called in messages.
+        component: what has the `on_paused` and `on_resumed` hooks.
+    """
+
+    def __init__(self, name: str, component: PauseEventMixin, gate: Gate) -> None:
+        self.name = name
+        self.component = component
+        self.gate = gate
+        self.lane = Lane(f"pamiq-{name}")
+        self.is_parked = False
+        self.task: asyncio.Task[Any] | None = None
+
+    @contextlib.contextmanager
+    def entered(self) -> Iterator[None]:
+        """Within the block the current task is this role's, and code that it calls finds the role."""
+        role_token, lane_token = _current_role.set(self), home_lane.set(self.lane)
+        task_before, self.task = self.task, asyncio.current_task()
+        try:
+            yield
+        finally:
+            self.task = task_before
+            home_lane.reset(lane_token)
+            _current_role.reset(role_token)
+
+    def start_lane(self) -> None:
+        """Start the worker thread, which knows its role."""
+        with self.entered():
+            self.lane.start()
+
+    async def call(self, hook: Hook, *args: Any) -> Any:
+        """Call a hook of the role's components from outside of the role's task."""
+        with self.entered():
+            return await acall(hook, *args)
+
+    async def run(self) -> None:
+        """Act until the gate stops."""
+        raise NotImplementedError(f"{type(self).__qualname__} does nothing")
+
+    async def park(self) -> None:
+        """Stand still until the gate opens, or the system stops."""
+        await acall(self.component.on_paused)
+        self.is_parked = True
+        self.gate.role_moved()
+        await self.gate.wait_open()
+        await acall(self.component.on_resumed)
+        self.is_parked = False
+        self.gate.role_moved()
+
+    async def pause_point(self) -> None:
+        """Park if the gate is closed.
+
+        Raises:
+            SystemShutdown: the system is ending.
+        """
+        if not self.gate.is_open and not self.gate.is_stopping:
+            await self.park()
+        if self.gate.is_stopping:
+            raise SystemShutdown("the system is shutting down")
+
+    def pause_point_on_lane(self) -> None:
+        """`pause_point` for a job on the lane; other jobs, such as saving, are served while it waits."""
+        if self.gate.is_open:
+            return
+        outcome: list[BaseException] = []
+
+        async def wait_on_loop() -> None:
+            try:
+                await self.pause_point()
+            except BaseException as error:
+                outcome.append(error)
+            finally:
+                self.lane.release()
+
+        self.lane.start_on_loop(wait_on_loop())
+        self.lane.serve()
+        if outcome:
+            raise outcome[0]
+
+    def notice_gate(self) -> None:
+        """The gate moved; for roles that wait for something else."""
+
+    def must_park(self) -> bool:
+        """Whether the gate is closed."""
+        return not self.gate.is_open
+
+    def leave(self) -> None:
+        """The role has ended and needs no waiting for."""
+        self.gate.roles.discard(self)
+        self.gate.role_moved()
+
+    def running(self) -> str:
+        """Name what the role is running just now: component and hook."""
+        return awaiting_hook(self.task) or running_hook(self.lane.frame()) or "code outside of any hook"
+
+
+_current_role: ContextVar[Role | None] = ContextVar("pamiq_async_role", default=None)
+
+
+def in_a_role() -> str | None:
+    """The name of the role whose own task or lane calls; None elsewhere."""
+    role = _current_role.get()
+    if role is None:
+        return None
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        return role.name
+    return role.name if task is role.task else None
+
+
+def pause_point() -> None:
+    """Let a pause or shutdown in, from inside a long loop in a plain `def` hook, mostly `train`.
+
+    It returns at once while the system runs and waits while it is paused. Outside of a system it does nothing.
+
+    Raises:
+        SystemShutdown: the system is shutting down; let it pass through, the training ends in order.
+        BlockingCall: called on the event loop; use ``await apause_point()`` there.
+    """
+    role = _current_role.get()
+    if role is None or role.gate.is_open:
+        return
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        role.pause_point_on_lane()
+    else:
+        raise BlockingCall("pause_point() would block the event loop: use 'await apause_point()' in async def hooks")
+
+
+async def apause_point() -> None:
+    """`pause_point` for `async def` hooks."""
+    role = _current_role.get()
+    if role is not None:
+        await role.pause_point()
+
+
+# --- Pacing -----------------------------------------------------------------------------------------------
+
+
+def pace_until(deadline: float) -> None:
+    """Block until system `perf_counter()` reaches `deadline`.
+
+    Raises:
+        GateClosed: the role must park first.
+    """
+    role = _current_role.get()
+    if role is None:
+        get_global_time_controller().wait_until(deadline)
+    elif not role.gate.clock.wait_until(deadline, role.must_park):
+        raise GateClosed
+
+
+async def apace_until(deadline: float) -> None:
+    """`pace_until` for coroutines."""
+    role = _current_role.get()
+    if role is None:
+        await get_global_time_controller().await_until(deadline)
+    elif not await role.gate.clock.await_until(deadline, role.must_park):
+        raise GateClosed

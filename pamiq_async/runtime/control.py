@@ -1,0 +1,239 @@
+"""The role that steers: carries out commands, one at a time, and what is due by the clock."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+from collections import deque
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from ..exceptions import PauseTimeout, SystemEnded
+from ..hooks import acall
+from ..lifecycle import Gate, SystemStatus
+from ..time import TimeController
+from .config import LaunchConfig
+from .states import States
+
+logger = logging.getLogger(__name__)
+
+CONDITION_INTERVAL = 0.1
+"""Real seconds between two looks at `save_state_condition`."""
+
+Action = Callable[[], Awaitable[Any]]
+
+
+class _Timer:
+    """Something to do at intervals of system time; inf: never."""
+
+    def __init__(self, clock: TimeController, interval: Callable[[], float], action: Action) -> None:
+        self._clock = clock
+        self._interval = interval
+        self._action = action
+        self.due = clock.perf_counter() + interval()
+
+    async def fire(self) -> None:
+        await self._action()
+        self.due = self._clock.perf_counter() + self._interval()
+
+
+class Control:
+    """Knows the phase of a system and changes it.
+
+    Args:
+        request_shutdown: what to call when the system's time is up.
+        log_statistics: called at the interval that the configuration gives.
+    """
+
+    def __init__(
+        self,
+        config: LaunchConfig,
+        clock: TimeController,
+        gate: Gate,
+        states: States,
+        *,
+        request_shutdown: Callable[[], None],
+        log_statistics: Callable[[], None],
+    ) -> None:
+        self.status = SystemStatus.ACTIVE
+        self._config = config
+        self._clock = clock
+        self._gate = gate
+        self._states = states
+        self._request_shutdown = request_shutdown
+        self._log_statistics = log_statistics
+        self._commands: deque[tuple[Action, asyncio.Future[Any]]] = deque()
+        self._refuses_commands = False
+
+    # Commands
+
+    async def pause(self) -> None:
+        """Park every role, then stop system time.
+
+        Raises:
+            PauseTimeout: a role did not park; the system goes on.
+            SystemEnded: the system is shutting down or has ended.
+        """
+        await self._submit(self._pause)
+
+    async def resume(self) -> None:
+        """Let system time go on, then the roles.
+
+        Raises:
+            SystemEnded: the system is shutting down or has ended.
+        """
+        await self._submit(self._resume)
+
+    async def save_state(self) -> Path:
+        """Save a state; roles stand still while components are captured, and act again while files are written.
+
+        Raises:
+            PauseTimeout: a role did not park; the system goes on, nothing was saved.
+            SystemEnded: the system is shutting down or has ended.
+        """
+        path: Path = await self._submit(lambda: self._save("command"))
+        return path
+
+    def refuse_commands(self) -> None:
+        """From now on, and for those that wait: too late."""
+        self._refuses_commands = True
+        while self._commands:
+            _, future = self._commands.popleft()
+            if not future.done():
+                future.set_exception(_too_late())
+
+    # The task
+
+    async def run(self) -> None:
+        """Carry out commands and timers until the gate stops."""
+        timers = self._timers()
+        while not self._gate.is_stopping:
+            due = min(timer.due for timer in timers)
+            await self._clock.await_until(due, lambda: bool(self._commands) or self._gate.is_stopping)
+            while self._commands and not self._gate.is_stopping:
+                await self._carry_out(*self._commands.popleft())
+            for timer in timers:
+                if timer.due <= self._clock.perf_counter() and not self._gate.is_stopping:
+                    await timer.fire()
+
+    def _timers(self) -> list[_Timer]:
+        config = self._config
+
+        async def end() -> None:
+            logger.info("max_uptime of %s s is over", config.max_uptime)
+            self._request_shutdown()
+
+        async def log() -> None:
+            self._log_statistics()
+
+        def condition_interval() -> float:
+            if config.save_state_condition is None:
+                return math.inf
+            return CONDITION_INTERVAL * self._clock.get_time_scale()
+
+        intervals: list[tuple[Callable[[], float], Action]] = [
+            (lambda: config.max_uptime, end),
+            (lambda: config.save_state_interval, lambda: self._save_unasked("periodic")),
+            (condition_interval, self._ask_condition),
+            (lambda: config.states_cleanup_interval, self._clean_up),
+            (lambda: config.log_tick_time_statistics_interval, log),
+        ]
+        return [_Timer(self._clock, interval, action) for interval, action in intervals]
+
+    async def _submit(self, action: Action) -> Any:
+        if self._refuses_commands:
+            raise _too_late()
+        future = asyncio.get_running_loop().create_future()
+        self._commands.append((action, future))
+        self._clock.wake()
+        return await future
+
+    async def _carry_out(self, action: Action, future: asyncio.Future[Any]) -> None:
+        if future.cancelled():
+            return
+        try:
+            result = await action()
+        except Exception as error:
+            logger.error("a command failed: %s: %s", type(error).__name__, error, exc_info=error)
+            if not future.done():
+                future.set_exception(error)
+        except BaseException:
+            future.cancel()
+            raise
+        else:
+            if not future.done():
+                future.set_result(result)
+
+    # What they do
+
+    async def _pause(self) -> None:
+        if self.status is SystemStatus.PAUSED:
+            return
+        self.status = SystemStatus.PAUSING
+        timeout = self._config.timeout_for_all_threads_pause
+        attempts = self._config.max_attempts_to_pause_all_threads
+        for attempt in range(1, attempts + 1):
+            self._gate.close()
+            if await self._gate.wait_all_parked(timeout):
+                self._clock.pause()
+                self.status = SystemStatus.PAUSED
+                logger.info("paused")
+                return
+            if self._gate.is_stopping:
+                raise _too_late()
+            busy = ", ".join(f"{r.name} is running {r.running()}" for r in self._gate.roles if not r.is_parked)
+            logger.warning("pausing: attempt %d of %d: %s", attempt, attempts, busy)
+            self._gate.open()
+        self.status = SystemStatus.ACTIVE
+        raise PauseTimeout(
+            f"no pause within {attempts} attempts of {timeout:g} s: {busy}; the system goes on. A step is the unit of "
+            f"pausing: make it shorter, call pause_point() in long trainings, or raise timeout_for_all_threads_pause"
+        )
+
+    async def _resume(self) -> None:
+        if self.status is not SystemStatus.PAUSED:
+            return
+        self.status = SystemStatus.RESUMING
+        self._clock.resume()
+        self._gate.open()
+        if not await self._gate.wait_none_parked():
+            raise _too_late()
+        self.status = SystemStatus.ACTIVE
+        logger.info("resumed")
+
+    async def _save(self, reason: str) -> Path:
+        was_paused = self.status is SystemStatus.PAUSED
+        await self._pause()
+        try:
+            draft = await self._states.capture()
+        finally:
+            if not was_paused and not self._gate.is_stopping:
+                with contextlib.suppress(SystemEnded):  # asked to shut down just now; what was captured is kept
+                    await self._resume()
+        return await self._states.commit(draft, reason)
+
+    async def _save_unasked(self, reason: str) -> None:
+        """A save that fails while running is logged; the agent goes on."""
+        try:
+            await self._save(reason)
+        except Exception as error:
+            if not self._gate.is_stopping:
+                logger.error("%s save failed: %s: %s", reason, type(error).__name__, error, exc_info=error)
+
+    async def _ask_condition(self) -> None:
+        condition = self._config.save_state_condition
+        if condition is not None and await acall(condition):
+            await self._save_unasked("condition")
+
+    async def _clean_up(self) -> None:
+        try:
+            await self._states.clean_up()
+        except Exception as error:
+            logger.error("clean-up of states failed: %s: %s", type(error).__name__, error, exc_info=error)
+
+
+def _too_late() -> SystemEnded:
+    return SystemEnded("the system is shutting down or has ended; start another one")

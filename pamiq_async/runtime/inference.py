@@ -1,0 +1,107 @@
+"""The role that acts."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
+from time import perf_counter
+from typing import Any
+
+from ..hooks import Kind, kind_of
+from ..interaction.interactions import FixedIntervalInteraction, Interaction
+from ..lifecycle import Gate, GateClosed, Role
+from .statistics import StepRecorder
+
+WORK_BETWEEN_YIELDS = 0.001
+"""Seconds that steps which never wait may hold the loop."""
+
+
+class InferenceRole(Role):
+    """Steps an interaction while the gate is open.
+
+    When every hook is blocking, a whole run of steps is one job on the lane, which paces itself there. Otherwise steps
+    run from the loop and only their blocking parts visit the lane.
+
+    Args:
+        steps_per_turn: how many steps to take before each call of `between_turns`; None: never call it.
+        between_turns: lets trainers take their turn, in deterministic mode.
+    """
+
+    def __init__(
+        self,
+        interaction: Interaction[Any, Any],
+        gate: Gate,
+        recorder: StepRecorder,
+        *,
+        steps_per_turn: int | None = None,
+        between_turns: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        super().__init__("inference", interaction, gate)
+        self._flow = interaction.flow()
+        self._record = recorder.add
+        fixed = interaction if isinstance(interaction, FixedIntervalInteraction) else None
+        self._adjustor = None if fixed is None else fixed.adjustor
+        self._paces = fixed is not None and fixed.waits_between_steps
+        self._owes_wait = False
+        self._steps_per_turn = math.inf if steps_per_turn is None else steps_per_turn
+        self._steps_left = self._steps_per_turn
+        self._between_turns = between_turns
+
+    async def run(self) -> None:
+        """Act until the gate stops."""
+        with self.entered():
+            if self._adjustor is not None:
+                self._adjustor.reset()
+            while not self.gate.is_stopping:
+                if not self.gate.is_open:
+                    await self.park()
+                elif self._steps_left <= 0 and self._between_turns is not None:
+                    await self._between_turns()
+                    self._steps_left = self._steps_per_turn
+                elif self._blocks():
+                    await self.lane.run(self._act)
+                else:
+                    await self._act_on_loop()
+
+    def _blocks(self) -> bool:
+        return self._flow.blocking and (self._adjustor is None or kind_of(self._adjustor.adjust_impl) is Kind.LANE)
+
+    def _act(self) -> None:
+        """A run of steps on the lane."""
+        gate, step, record, adjustor = self.gate, self._flow.run, self._record, self._adjustor
+        try:
+            while gate.is_open and self._steps_left > 0:
+                if self._owes_wait and adjustor is not None:
+                    adjustor.adjust()
+                    self._owes_wait = False
+                    continue  # the gate may have closed
+                start = perf_counter()
+                step()
+                record(perf_counter() - start)
+                self._owes_wait = self._paces
+                self._steps_left -= 1
+        except GateClosed:
+            self._owes_wait = True
+
+    async def _act_on_loop(self) -> None:
+        """A run of steps from the loop, which gets its turn at least after every millisecond of work."""
+        gate, step, record, adjustor = self.gate, self._flow.arun, self._record, self._adjustor
+        give_way_at = perf_counter() + WORK_BETWEEN_YIELDS
+        try:
+            while gate.is_open and self._steps_left > 0:
+                if self._owes_wait and adjustor is not None:
+                    await adjustor.aadjust()
+                    self._owes_wait = False
+                    continue
+                start = perf_counter()
+                await step()
+                end = perf_counter()
+                record(end - start)
+                self._owes_wait = self._paces
+                self._steps_left -= 1
+                if end >= give_way_at:
+                    await asyncio.sleep(0)
+                    give_way_at = perf_counter() + WORK_BETWEEN_YIELDS
+        except GateClosed:
+            self._owes_wait = True

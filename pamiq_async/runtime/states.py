@@ -1,0 +1,157 @@
+"""Saving and loading a running system: its components on their own threads, the files on others."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any, NamedTuple, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from ..exceptions import StatesDirLocked
+from ..hooks import Hook, acall
+from ..lifecycle import Role
+from ..state_persistence import LatestStatesKeeper, PersistentStateMixin, StatesKeeper, StateStore
+from ..time import TimeController
+from .config import LaunchConfig
+
+logger = logging.getLogger(__name__)
+
+R = TypeVar("R")
+
+LOCK_FILE = ".lock"
+
+
+class Draft(NamedTuple):
+    """Components that were saved while the system stood still, not yet a state."""
+
+    path: Path
+    system_time: float
+
+
+class States:
+    """The states directory of one system.
+
+    Only `capture` and `load` call components; all else is file work on a worker thread of its own.
+    """
+
+    def __init__(self, config: LaunchConfig, clock: TimeController) -> None:
+        self.saved = 0
+        self._config = config
+        self._clock = clock
+        self._store = StateStore(config.states_dir, config.state_name_format)
+        self._roles: dict[str, Role | None] = {}
+        self._keeper: StatesKeeper = config.states_keeper or LatestStatesKeeper(
+            config.states_dir, config.max_keep_states, config.state_name_pattern
+        )
+        self._loaded: Path | None = None
+        self._newest: Path | None = None
+        self._lock: IO[str] | None = None
+        self._limiter: anyio.CapacityLimiter | None = None
+
+    def register(self, name: str, component: PersistentStateMixin, role: Role | None) -> None:
+        """Add a component, whose hooks belong to `role`."""
+        self._store.register(name, component)
+        self._roles[name] = role
+
+    async def open(self) -> None:
+        """Make the directory, take possession of it, and clear what a crash left there.
+
+        Raises:
+            StatesDirLocked: another system has it.
+        """
+        self._limiter = anyio.CapacityLimiter(1)
+        await self._in_thread(self._open)
+
+    async def close(self) -> None:
+        """Give the directory up."""
+        if self._lock is not None:
+            await self._in_thread(self._lock.close)
+            self._lock = None
+
+    async def load(self, saved_state_path: str | Path) -> Path | None:
+        """Verify a state and load every component from it; returns the state, or None for a fresh start.
+
+        Raises:
+            StateError: the state is not there or does not verify; nothing was loaded.
+        """
+        if saved_state_path == "latest":
+            path = await self._in_thread(self._store.latest)
+            if path is None:
+                logger.info("no states in %s yet: a fresh start", self._config.states_dir)
+                return None
+        else:
+            path = Path(saved_state_path)
+        await self._in_thread(lambda: self._store.check(path, allow_pickle=self._config.allow_pickle))
+        for name, component in self._store.components.items():
+            await self._call(name, component.load_state, path / name)
+        self._loaded = path
+        self._protect()
+        logger.info("loaded state %s", path)
+        return path
+
+    async def capture(self) -> Draft:
+        """Have every component save itself, in order; call it while the system stands still."""
+        path = await self._in_thread(self._store.new_draft)
+        try:
+            for name, component in self._store.components.items():
+                await self._call(name, component.save_state, path / name)
+        except BaseException:
+            await self._in_thread(self._store.discard, path)
+            raise
+        return Draft(path, self._clock.time())
+
+    async def commit(self, draft: Draft, reason: str) -> Path:
+        """Make a draft a state; the system may act meanwhile."""
+        try:
+            path = await self._in_thread(self._store.commit, draft.path, reason, draft.system_time)
+        except BaseException:
+            await self._in_thread(self._store.discard, draft.path)
+            raise
+        self.saved += 1
+        self._newest = path
+        self._protect()
+        await self._in_thread(self._keeper.append, path)
+        logger.info("saved state %s (%s)", path, reason)
+        return path
+
+    async def clean_up(self) -> None:
+        """Apply the retention policy."""
+        await self._in_thread(self._keeper.cleanup)
+
+    def _protect(self) -> None:
+        self._keeper.protect([path for path in (self._loaded, self._newest) if path is not None])
+
+    def _open(self) -> None:
+        directory = self._config.states_dir
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = (directory / LOCK_FILE).open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            owner = lock.read().strip() or "unknown"
+            lock.close()
+            raise StatesDirLocked(
+                f"the states directory {str(directory)!r} belongs to a running system (process {owner}); "
+                f"shut that one down, or give this one another states_dir"
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        self._lock = lock
+        self._store.clear_leftovers()
+
+    async def _call(self, name: str, hook: Hook, path: Path) -> None:
+        role = self._roles[name]
+        if role is None:
+            await acall(hook, path)
+        else:
+            await role.call(hook, path)
+
+    async def _in_thread(self, function: Callable[..., R], *args: Any) -> R:
+        return await anyio.to_thread.run_sync(function, *args, limiter=self._limiter)

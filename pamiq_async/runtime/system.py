@@ -1,0 +1,481 @@
+"""A running system: its life from start to end, and what its user holds of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import html
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from ..exceptions import EndOfInteraction, ShutdownTimeout, SystemEnded, SystemShutdown, attach
+from ..lifecycle import Gate, Role, SystemStatus, in_a_role, unwind
+from ..time import TimeController, use_time_controller
+from . import wiring
+from .config import LaunchConfig
+from .control import Control
+from .inference import InferenceRole
+from .states import States
+from .statistics import BufferFill, Statistics, StepRecorder, TrainingRecorder
+from .training import TrainingRole
+
+logger = logging.getLogger(__name__)
+
+Surroundings = Callable[["System"], AbstractAsyncContextManager[None]]
+
+
+@contextlib.asynccontextmanager
+async def _nothing(_: System) -> AsyncIterator[None]:
+    yield
+
+
+class System:
+    """An agent that acts and learns, as its user holds it. Made by `start`, not by hand.
+
+    All calls are idempotent and may come from any task of the loop, but not from the system's own hooks.
+
+    Args:
+        surroundings: a context in which the system lives, such as its control server.
+    """
+
+    def __init__(
+        self, components: wiring.Components, config: LaunchConfig, surroundings: Surroundings = _nothing
+    ) -> None:
+        self.config = config
+        self.clock = TimeController()
+        self.web_api_address: tuple[str, int] | None = None
+        """Where the control server listens; the real port, if 0 was asked for."""
+        self._components = components
+        self._surroundings = surroundings
+        self._task: asyncio.Task[None] | None = None
+        self._error: BaseException | None = None
+        self._started = asyncio.Event()
+        self._finished = asyncio.Event()
+        self._stop_requested = asyncio.Event()
+        self._given_up = asyncio.Event()
+        self._control_ended = asyncio.Event()
+        self._has_acted = False
+        self._started_at = 0.0
+
+        self._steps = StepRecorder()
+        self._trainings = TrainingRecorder(list(components.trainers))
+        self._gate = Gate(self.clock)
+        lockstep = config.steps_per_training
+        self._training = TrainingRole(components.trainers, self._gate, self._trainings, lockstep=lockstep is not None)
+        self._inference = InferenceRole(
+            components.interaction,
+            self._gate,
+            self._steps,
+            steps_per_turn=lockstep,
+            between_turns=self._training.train_in_lockstep,
+        )
+        self._roles: list[Role] = [self._inference]
+        if components.trainers and lockstep is None:
+            self._roles.append(self._training)
+        self._states = States(config, self.clock)
+        self._states.register("interaction", components.interaction, self._inference)
+        self._states.register("models", components.models, self._training)
+        self._states.register("data", components.data, self._training)
+        self._states.register("trainers", components.trainers, self._training)
+        self._states.register("time", self.clock, None)  # type: ignore[arg-type]
+        self._control = Control(
+            config,
+            self.clock,
+            self._gate,
+            self._states,
+            request_shutdown=self.request_shutdown,
+            log_statistics=self._log_statistics,
+        )
+
+    # For its user
+
+    @property
+    def status(self) -> SystemStatus:
+        """Its phase."""
+        if self._task is not None and self._task.done():
+            return SystemStatus.ENDED
+        if self._stop_requested.is_set():
+            return SystemStatus.SHUTTING_DOWN
+        return self._control.status
+
+    async def pause(self) -> None:
+        """Park every role between two steps, then stop system time. Pausing what is paused changes nothing.
+
+        Raises:
+            PauseTimeout: a role did not park; the error names it and what it runs, and the system goes on.
+            SystemEnded: the system is shutting down or has ended.
+        """
+        self._refuse_own_hooks("pause")
+        await self._control.pause()
+
+    async def resume(self) -> None:
+        """Go on after a pause. Resuming what runs changes nothing.
+
+        Raises:
+            SystemEnded: the system is shutting down or has ended.
+        """
+        self._refuse_own_hooks("resume")
+        await self._control.resume()
+
+    async def save_state(self) -> Path:
+        """Save a state, and return its path once it is safe on the disk. A paused system stays paused.
+
+        Raises:
+            PauseTimeout: a role did not park; nothing was saved and the system goes on.
+            SystemEnded: the system is shutting down or has ended.
+            Exception: whatever a component raised while saving; nothing was saved and the system goes on.
+        """
+        self._refuse_own_hooks("save_state")
+        return await self._control.save_state()
+
+    async def shutdown(self) -> None:
+        """End in order: roles end, the final state is saved. Returns when all is done.
+
+        Raises:
+            Exception: the error that ended the system, if one did.
+        """
+        self._refuse_own_hooks("shutdown")
+        self.request_shutdown()
+        await self.wait()
+
+    async def wait(self) -> None:
+        """Wait until the system has ended.
+
+        Raises:
+            Exception: the error that ended the system, if one did.
+        """
+        self._refuse_own_hooks("wait")
+        if self._task is None:
+            raise SystemEnded("the system was never started")
+        await asyncio.wait({self._task})
+        if self._error is not None:
+            raise self._error
+
+    def request_shutdown(self) -> None:
+        """Begin to end in order, without waiting for it. For signal handlers, callbacks and hooks, on the loop."""
+        if not self._stop_requested.is_set():
+            logger.info("shutting down")
+            self._stop_requested.set()
+            self._control.refuse_commands()
+
+    def give_up_compute(self) -> None:
+        """While shutting down: stop waiting for compute that hangs. A state that is being committed is finished."""
+        self._given_up.set()
+
+    def on_signal(self) -> None:
+        """Shut down; when called again, give compute up that hangs."""
+        if self._stop_requested.is_set():
+            logger.warning("asked again to shut down: no longer waiting for running compute")
+            self.give_up_compute()
+        self.request_shutdown()
+
+    async def wait_finished(self) -> None:
+        """Wait until the last state is saved, though the control server may still be up."""
+        await self._finished.wait()
+
+    def statistics(self) -> Statistics:
+        """What the system knows about its own running."""
+        uptime = self.clock.perf_counter() - self._started_at if self._has_acted else 0.0
+        step_times = self._steps.times()
+        return Statistics(
+            status=self.status,
+            uptime=uptime,
+            step_rate=step_times.count / uptime if uptime else 0.0,
+            step_times=step_times,
+            trainings=self._trainings.times(),
+            buffers={
+                name: BufferFill(size=user.known_size, added=user.added_count)
+                for name, user in self._components.data.items()
+            },
+            states_saved=self._states.saved,
+        )
+
+    def _repr_html_(self) -> str:
+        figures = self.statistics()
+        rows = {
+            "status": self.status.value,
+            "uptime": f"{figures.uptime:.1f} s",
+            "steps": f"{figures.step_times.count} ({figures.step_rate:.1f}/s)",
+            **{f"trainings of {name}": str(times.count) for name, times in figures.trainings.items()},
+            **{f"items in {name}": str(fill.size) for name, fill in figures.buffers.items()},
+            "states saved": str(figures.states_saved),
+            "control server": "none" if self.web_api_address is None else ":".join(map(str, self.web_api_address)),
+        }
+        if self._error is not None:
+            rows["error"] = f"{type(self._error).__name__}: {self._error}"
+        cells = "".join(f"<tr><th>{html.escape(k)}</th><td>{html.escape(v)}</td></tr>" for k, v in rows.items())
+        return f"<table>{cells}</table>"
+
+    # For the launcher
+
+    async def begin(self) -> None:
+        """Start, and return once the roles act.
+
+        Raises:
+            Exception: whatever prevented it; the system has ended then.
+        """
+        wiring.claim(self._components, self)
+        self._task = asyncio.create_task(self._run(), name="pamiq-system")
+        started = asyncio.create_task(self._started.wait())
+        try:
+            await asyncio.wait({self._task, started}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            started.cancel()
+        if self._task.done() and self._error is not None:
+            raise self._error
+
+    async def end(self) -> None:
+        """Shut down and wait for it, through any number of cancellations; the last one goes on afterwards."""
+        self.request_shutdown()
+        if self._task is None:
+            return
+        cancelled: asyncio.CancelledError | None = None
+        with anyio.CancelScope(shield=True):
+            while not self._task.done():
+                try:
+                    await asyncio.wait({self._task})
+                except asyncio.CancelledError as error:
+                    cancelled = error
+        if cancelled is not None:
+            raise cancelled
+
+    @property
+    def error(self) -> BaseException | None:
+        """What ended the system, if it was an error."""
+        return self._error
+
+    # Its life
+
+    async def _run(self) -> None:
+        try:
+            with use_time_controller(self.clock):
+                async with self._surroundings(self):
+                    try:
+                        await self._live()
+                    finally:
+                        self.request_shutdown()
+                        self._finished.set()
+        except asyncio.CancelledError:  # by the end of the loop, not by launch()
+            logger.warning("the system's task was cancelled while ending")
+        except BaseException as error:  # kept, and raised from launch() in its caller's own task
+            self._record(error, "while ending")
+        finally:
+            self.request_shutdown()
+            self._finished.set()
+            wiring.release(self._components, self)
+            if self._error is not None:
+                logger.error("the system ended with %s: %s", type(self._error).__name__, self._error)
+
+    async def _live(self) -> None:
+        await self._states.open()
+        try:
+            self._inference.start_lane()
+            self._training.start_lane()
+            if await self._bounded(self._start_up(), "while starting", [self._inference, self._training]):
+                if not self._stop_requested.is_set():
+                    await self._act()
+                await self._wind_up()
+        finally:
+            self._inference.lane.release()
+            self._training.lane.release()
+            await self._states.close()
+
+    async def _start_up(self) -> None:
+        parts = self._components
+        inference_models = await self._training.call(lambda: parts.models.inference_models_dict)
+        await self._inference.call(parts.interaction.agent.attach_inference_models, inference_models)
+        await self._inference.call(parts.interaction.agent.attach_data_collectors, parts.data.data_collectors_dict)
+        await self._training.call(parts.trainers.attach_training_models, parts.models)
+        await self._training.call(parts.trainers.attach_data_users, parts.data)
+        if self.config.saved_state_path is not None:
+            await self._states.load(self.config.saved_state_path)
+        self.clock.set_time_scale(self.config.time_scale)
+        try:
+            await self._inference.call(parts.interaction.setup)
+        except BaseException as error:
+            await self._inference.call(unwind, parts.interaction, error)
+            raise
+
+    async def _act(self) -> None:
+        """Run the roles until shutdown is requested and they have ended, or were given up."""
+        self._has_acted = True
+        self._started_at = self.clock.perf_counter()
+        self._gate.roles.update(self._roles)
+        self._started.set()
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._guard_control)
+                for role in self._roles:
+                    tasks.start_soon(self._guard_role, role)
+                await self._stop_requested.wait()
+                self._gate.stop()
+                self.clock.resume()
+                if not await self._within_deadline(self._tasks_ended):
+                    for role in (self._inference, self._training):
+                        self._give_up(role)
+                    tasks.cancel_scope.cancel()
+        except asyncio.CancelledError:  # by the end of the loop, not by launch()
+            logger.warning("the system's task was cancelled; shutting down")
+        finally:
+            self.request_shutdown()
+            self._gate.stop()
+
+    async def _wind_up(self) -> None:
+        """After the last step: tear down and save. Both wait for compute that still runs on the lanes."""
+        interaction = self._components.interaction
+        if not any(role.lane.is_abandoned for role in self._roles):
+            await self._bounded(self._inference.call(interaction.teardown), "in teardown", [self._inference])
+        if not self._has_acted:
+            return
+        if any(role.lane.is_abandoned for role in (self._inference, self._training)):
+            logger.error("no final state was saved, because it would not be whole")
+            return
+        self.clock.set_time_scale(1.0)
+        self.clock.pause()
+        reason = "shutdown" if self._error is None else "error"
+        if await self._bounded(self._save(reason), "while saving the final state", [self._inference, self._training]):
+            await self._bounded(self._states.clean_up(), "while cleaning up states", [])
+
+    async def _save(self, reason: str) -> None:
+        await self._states.commit(await self._states.capture(), reason)
+
+    # Ending in order
+
+    async def _guard_control(self) -> None:
+        try:
+            await self._guard(self._control.run, "control")
+        finally:
+            self._control_ended.set()
+
+    async def _guard_role(self, role: Role) -> None:
+        try:
+            await self._guard(role.run, role.name)
+        finally:
+            role.leave()
+
+    async def _guard(self, run: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
+        """Run a role; whatever ends it ends the system in order."""
+        try:
+            await run()
+        except SystemShutdown as error:
+            if not self._gate.is_stopping:
+                self._record(error, name)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling() == 0 and not self._given_up_roles():
+                unexpected = RuntimeError(f"a hook of {name} raised CancelledError though nobody cancelled it")
+                unexpected.__cause__ = error
+                self._record(unexpected, name)
+            else:
+                raise
+        except BaseException as error:
+            self._record(error, f"in {name}")
+        finally:
+            self.request_shutdown()
+
+    def _record(self, error: BaseException, where: str) -> None:
+        """Keep the first error; attach later ones to it. An EndOfInteraction is none."""
+        if isinstance(error, EndOfInteraction):
+            logger.info("the interaction has ended%s", f": {error}" if str(error) else "")
+        elif self._error is None:
+            self._error = error
+        elif error is not self._error:
+            attach(self._error, error, where)
+            logger.error("a second error %s", where, exc_info=error)
+        self.request_shutdown()
+
+    async def _bounded(self, work: Coroutine[Any, Any, None], where: str, roles: list[Role]) -> bool:
+        """Do a part of starting or ending in a task of its own, which no cancellation tears apart.
+
+        Once shutdown is requested it has `shutdown_timeout` to end; then the lanes of `roles` are given up.
+        Returns whether it was done; its error is recorded.
+        """
+        task = asyncio.create_task(work)
+
+        async def done() -> None:
+            await asyncio.wait({task})
+
+        stopping = asyncio.create_task(self._stop_requested.wait())
+        with anyio.CancelScope(shield=True):
+            while not task.done() and not self._stop_requested.is_set():
+                try:
+                    await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                except asyncio.CancelledError:
+                    self.request_shutdown()
+            stopping.cancel()
+            if not await self._within_deadline(done):
+                for role in roles:
+                    self._give_up(role)
+                task.cancel()
+                await done()
+        if task.cancelled():
+            if not any(role.lane.is_abandoned for role in roles):
+                self._record(ShutdownTimeout(f"{where}: no end within {self.config.shutdown_timeout:g} s"), where)
+            return False
+        if (error := task.exception()) is not None:
+            self._record(error, where)
+        return error is None
+
+    async def _within_deadline(self, wait: Callable[[], Coroutine[Any, Any, None]]) -> bool:
+        """Wait for something for at most `shutdown_timeout`, or until the user gives up."""
+        waiting = asyncio.create_task(wait())
+        given_up = asyncio.create_task(self._given_up.wait())
+        try:
+            await asyncio.wait(
+                {waiting, given_up}, timeout=self.config.shutdown_timeout, return_when=asyncio.FIRST_COMPLETED
+            )
+            return waiting.done()
+        finally:
+            waiting.cancel()
+            given_up.cancel()
+
+    async def _tasks_ended(self) -> None:
+        while self._gate.roles:
+            await self._gate.wait_moved()
+        await self._control_ended.wait()
+
+    def _give_up(self, role: Role) -> None:
+        """Stop waiting for a role. If a thread of it hangs, that is an error."""
+        running = role.running()
+        if not role.lane.is_busy:
+            if role in self._gate.roles:
+                logger.warning("%s did not end within shutdown_timeout and was cancelled in %s", role.name, running)
+            return
+        logger.error("%s did not end and is given up; it is running %s:\n%s", role.name, running, role.lane.stack())
+        role.lane.abandon()
+        self._record(
+            ShutdownTimeout(
+                f"{role.name} did not end within {self.config.shutdown_timeout:g} s (shutdown_timeout): it is running "
+                f"{running}. Its thread was left behind, and no final state was saved"
+            ),
+            f"in {role.name}",
+        )
+
+    def _given_up_roles(self) -> bool:
+        return self._given_up.is_set() or any(role.lane.is_abandoned for role in self._roles)
+
+    def _refuse_own_hooks(self, call: str) -> None:
+        role = in_a_role()
+        if role is not None:
+            raise RuntimeError(
+                f"System.{call}() was called from a hook of {role}, for which it would wait; raise EndOfInteraction to "
+                f"end the system, or call it from a task of its own"
+            )
+
+    def _log_statistics(self) -> None:
+        figures = self.statistics()
+        times = figures.step_times
+        logger.info(
+            "%d steps, %.1f/s; a step took %.3f ms on average, p99 %.3f ms, max %.3f ms; trainings: %s",
+            times.count,
+            figures.step_rate,
+            times.mean * 1e3,
+            times.p99 * 1e3,
+            times.max * 1e3,
+            ", ".join(f"{name} {t.count}" for name, t in figures.trainings.items()) or "none",
+        )

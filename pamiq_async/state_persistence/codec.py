@@ -1,0 +1,140 @@
+"""Python values as files that are data: msgpack where it can hold them, pickle where nothing else can.
+
+msgpack holds None, booleans, numbers, strings, bytes, lists and dicts; tuples, big integers and NumPy arrays and
+scalars are extensions of ours, so they come back as what they were. Reading msgpack runs no code. A value that
+holds anything else is pickled, into a file whose suffix says so.
+"""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ..exceptions import InvalidState, StateNotFound
+
+MSGPACK_SUFFIX = ".msgpack"
+PICKLE_SUFFIX = ".pickle"
+
+_TUPLE, _ARRAY, _SCALAR, _INT, _DICT = range(1, 6)
+_PLAIN = frozenset({type(None), bool, float, str, bytes})
+
+
+def save(value: Any, path: Path) -> type | None:
+    """Write `value` beside `path` with a suffix that names the format.
+
+    Returns:
+        None if the file is data; the type because of which it had to be pickled.
+    """
+    try:
+        content, suffix, kind = encode(value), MSGPACK_SUFFIX, None
+    except _NotData as error:
+        content, suffix, kind = pickle.dumps(value), PICKLE_SUFFIX, error.kind
+    path.with_name(path.name + suffix).write_bytes(content)
+    return kind
+
+
+def load(path: Path) -> Any:
+    """Read what `save` wrote for the same `path`.
+
+    Raises:
+        StateNotFound: there is neither form of the file.
+        InvalidState: the file can't be decoded.
+    """
+    data = path.with_name(path.name + MSGPACK_SUFFIX)
+    pickled = path.with_name(path.name + PICKLE_SUFFIX)
+    if data.exists():
+        return decode(data.read_bytes(), source=str(data))
+    if pickled.exists():
+        return pickle.loads(pickled.read_bytes())
+    raise StateNotFound(f"there is no {str(data)!r}")
+
+
+class _NotData(Exception):
+    def __init__(self, kind: type) -> None:
+        self.kind = kind
+
+
+def encode(value: Any) -> bytes:
+    """`value` as msgpack."""
+    return _encoder.encode(_to_data(value, 0))
+
+
+def decode(content: bytes, *, source: str = "value") -> Any:
+    """The value that `encode` was given.
+
+    Raises:
+        InvalidState: it is not what `encode` writes.
+    """
+    try:
+        return _decoder.decode(content)
+    except (msgspec.DecodeError, ValueError, TypeError, KeyError, RecursionError, OverflowError) as error:
+        raise InvalidState(f"{source}: can't be decoded: {error}") from error
+
+
+_encoder = msgspec.msgpack.Encoder()
+_MAX_DEPTH = 100
+
+
+def _to_data(value: Any, depth: int) -> Any:
+    kind = type(value)
+    if kind in _PLAIN:
+        return value
+    if depth > _MAX_DEPTH:
+        raise _NotData(kind)
+    if kind is int:
+        return value if -(2**63) <= value < 2**64 else _extension(_INT, str(value))
+    if kind is list:
+        return [_to_data(item, depth + 1) for item in value]
+    if kind is tuple:
+        return _extension(_TUPLE, [_to_data(item, depth + 1) for item in value])
+    if kind is dict:
+        if all(type(key) is str for key in value):
+            return {key: _to_data(item, depth + 1) for key, item in value.items()}
+        pairs = [[_to_data(key, depth + 1), _to_data(item, depth + 1)] for key, item in value.items()]
+        return _extension(_DICT, pairs)
+    numpy = sys.modules.get("numpy")  # not imported: then nothing can be an array
+    if numpy is not None and not getattr(getattr(value, "dtype", None), "hasobject", True):
+        if kind is numpy.ndarray and value.dtype.names is None:
+            return _extension(_ARRAY, [value.dtype.str, list(value.shape), value.tobytes()])
+        if isinstance(value, numpy.generic) and value.dtype.names is None:
+            return _extension(_SCALAR, [value.dtype.str, value.tobytes()])
+    raise _NotData(kind)
+
+
+def _extension(code: int, content: Any) -> msgspec.msgpack.Ext:
+    return msgspec.msgpack.Ext(code, _encoder.encode(content))
+
+
+def _from_extension(code: int, content: memoryview) -> Any:
+    value = _decoder.decode(content)
+    if code == _TUPLE:
+        return tuple(value)
+    if code == _INT:
+        return int(value)
+    if code == _DICT:
+        return dict(value)
+    if code in (_ARRAY, _SCALAR):
+        import numpy
+
+        if code == _SCALAR:
+            dtype, raw = value
+            return numpy.frombuffer(raw, _array_dtype(dtype), count=1)[0]
+        dtype, shape, raw = value
+        return numpy.frombuffer(raw, _array_dtype(dtype)).reshape(shape).copy()
+    raise ValueError(f"unknown extension {code}")
+
+
+def _array_dtype(name: str) -> Any:
+    import numpy
+
+    dtype = numpy.dtype(name)
+    if dtype.hasobject:
+        raise ValueError(f"an array of {name!r} is not data")
+    return dtype
+
+
+_decoder = msgspec.msgpack.Decoder(ext_hook=_from_extension)

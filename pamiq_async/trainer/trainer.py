@@ -1,0 +1,222 @@
+"""What learns."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from typing_extensions import override
+
+from ..data.container import DataUsersDict
+from ..data.interface import DataUser
+from ..exceptions import NotAttached, UnknownName, attach
+from ..hooks import Hook, Kind, acall, kind_of, pass_on
+from ..lifecycle import PauseEventMixin, apause_point, pause_point
+from ..model.container import TrainingModelsDict
+from ..model.interface import TrainingModel
+from ..state_persistence.mixin import PersistentStateMixin
+
+
+class Trainer(ABC, PersistentStateMixin, PauseEventMixin):
+    """Trains models on collected data, again and again, whenever it is trainable.
+
+    A training is `setup`, `train`, `sync_models`, `teardown`. Each of these may be `def`, which runs on the worker
+    thread of the trainers, or `async def`, which runs on the event loop. The trainers of a system take turns.
+
+    Args:
+        training_condition_data_user: name of the buffer whose data decide whether it is time to train; None: always.
+        min_buffer_size: how many items that buffer must hold.
+        min_new_data_count: how many must have arrived since the last training.
+
+    Raises:
+        ValueError: a number is negative, or given without a buffer's name.
+    """
+
+    _condition_name: str | None = None
+    _min_buffer_size = 0
+    _min_new_data_count = 0
+    _training_models: TrainingModelsDict | None = None
+    _data_users: DataUsersDict | None = None
+    _synced_models: Mapping[str, TrainingModel[Any]] = {}
+    _added_at_last_training = 0
+
+    def __init__(
+        self,
+        training_condition_data_user: str | None = None,
+        min_buffer_size: int = 0,
+        min_new_data_count: int = 0,
+    ) -> None:
+        super().__init__()
+        for name, number in (("min_buffer_size", min_buffer_size), ("min_new_data_count", min_new_data_count)):
+            if isinstance(number, bool) or not isinstance(number, int) or number < 0:
+                raise ValueError(f"{name} is {number!r}; it must be a number of items, 0 or more")
+            if number and training_condition_data_user is None:
+                raise ValueError(f"{name} is {number!r}, but training_condition_data_user does not name a buffer")
+        self._condition_name = training_condition_data_user
+        self._min_buffer_size = min_buffer_size
+        self._min_new_data_count = min_new_data_count
+
+    # Wiring
+
+    def attach_training_models(self, training_models: TrainingModelsDict) -> None:
+        """Called by the system before anything starts; hook in with `on_training_models_attached`."""
+        self._training_models = training_models
+        self._synced_models = {}
+        pass_on(self.on_training_models_attached)
+
+    def on_training_models_attached(self) -> None:
+        """Called when `get_training_model` can be used."""
+
+    def attach_data_users(self, data_users: DataUsersDict) -> None:
+        """Called by the system before anything starts; hook in with `on_data_users_attached`."""
+        self._data_users = data_users
+        if self._condition_name is not None:
+            self.get_data_user(self._condition_name)  # an unknown name is an error now, not at the first training
+        pass_on(self.on_data_users_attached)
+
+    def on_data_users_attached(self) -> None:
+        """Called when `get_data_user` can be used."""
+
+    def get_training_model(self, name: str) -> TrainingModel[Any]:
+        """The training side of a model, which is synced after each training from now on.
+
+        Raises:
+            UnknownName: there is none of that name, or it is for inference alone (a KeyError).
+            NotAttached: the trainer is not part of a system yet.
+        """
+        if self._training_models is None:
+            raise NotAttached(self, "models", "on_training_models_attached")
+        model = self._training_models[name]
+        self._synced_models = {**self._synced_models, name: model}
+        return model
+
+    def get_data_user(self, name: str) -> DataUser[Any]:
+        """The using end of a buffer.
+
+        Raises:
+            UnknownName: there is none of that name (a KeyError).
+            NotAttached: the trainer is not part of a system yet.
+        """
+        if self._data_users is None:
+            raise NotAttached(self, "data users", "on_data_users_attached")
+        if name not in self._data_users:
+            raise UnknownName("data buffer", name, self._data_users)
+        return self._data_users[name]
+
+    # Hooks
+
+    def is_trainable(self) -> bool:
+        """Whether it is time to train: the buffer holds enough items, and enough of them are new."""
+        return self._missing_items() <= 0
+
+    def setup(self) -> None:
+        """Called before each training."""
+
+    @abstractmethod
+    def train(self) -> None:
+        """Train. Call `pause_point` now and then if it takes long."""
+
+    def sync_models(self) -> None:
+        """Publish the models that `get_training_model` gave."""
+        for model in self._synced_models.values():
+            pass_on(model.sync)
+
+    def teardown(self) -> None:
+        """Called after each training, also after one that failed."""
+
+    # Running
+
+    def run(self) -> bool:
+        """Train once, if it is time to; returns whether it was."""
+        if not self.is_trainable():
+            return False
+        self._mark_data_as_seen()
+        self.setup()
+        try:
+            self.train()
+            self.sync_models()
+        except BaseException as error:
+            try:
+                self.teardown()
+            except BaseException as second:
+                attach(error, second, f"in {type(self).__qualname__}.teardown")
+            raise
+        self.teardown()
+        return True
+
+    async def arun(self) -> bool:
+        """`run` for coroutines; its hooks may be `def` or `async def`."""
+        if not await acall(self.is_trainable):
+            return False
+        self._mark_data_as_seen()
+        await acall(self.setup)
+        try:
+            await acall(self.train)
+            await acall(self.sync_models)
+        except BaseException as error:
+            try:
+                await acall(self.teardown)
+            except BaseException as second:
+                attach(error, second, f"in {type(self).__qualname__}.teardown")
+            raise
+        await acall(self.teardown)
+        return True
+
+    def pause_point(self) -> None:
+        """Let a pause or shutdown in; for long `train` loops. See `pamiq_async.pause_point`.
+
+        Raises:
+            SystemShutdown: the system is shutting down; let it pass through.
+        """
+        pause_point()
+
+    async def apause_point(self) -> None:
+        """`pause_point` for an `async def` `train`."""
+        await apause_point()
+
+    # State
+
+    @override
+    def save_state(self, path: Path) -> None:
+        path.mkdir(exist_ok=True)
+        state = {"added_at_last_training": self._added_at_last_training}
+        (path / "trainer.json").write_text(json.dumps(state), encoding="utf-8")
+
+    @override
+    def load_state(self, path: Path) -> None:
+        file = path / "trainer.json"
+        if not file.exists():  # a subclass that saves without super() saved nothing of this
+            return
+        state = json.loads(file.read_text(encoding="utf-8"))
+        self._added_at_last_training = int(state["added_at_last_training"])
+
+    # For the runtime
+
+    def _runs_on_lane(self) -> bool:
+        """Whether all its hooks are blocking, so that `run` can be called on the worker thread."""
+        hooks: list[Hook] = [self.run, self.is_trainable, self.setup, self.train, self.sync_models, self.teardown]
+        return all(kind_of(hook) is Kind.LANE for hook in hooks)
+
+    def _condition(self) -> DataUser[Any] | None:
+        """The data that decide about training; None if the user's own `is_trainable` does, or nothing."""
+        if self._condition_name is None or type(self).is_trainable is not Trainer.is_trainable:
+            return None
+        return self.get_data_user(self._condition_name)
+
+    def _missing_items(self) -> int:
+        """How many items must arrive, at least, before it is time to train."""
+        if self._condition_name is None:
+            return 0
+        user = self.get_data_user(self._condition_name)
+        user.update()
+        if self._added_at_last_training > user.added_count:  # the data start anew
+            self._added_at_last_training = 0
+        new = user.added_count - self._added_at_last_training
+        return max(self._min_buffer_size - len(user), self._min_new_data_count - new)
+
+    def _mark_data_as_seen(self) -> None:
+        if self._condition_name is not None:
+            self._added_at_last_training = self.get_data_user(self._condition_name).added_count

@@ -1,0 +1,194 @@
+"""The control calls as an aiohttp application, to be served alone or mounted in another."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any, Protocol
+
+from aiohttp import web
+
+from ..exceptions import PauseTimeout, SystemEnded
+from ..lifecycle import SystemStatus
+from .guard import Guard
+
+logger = logging.getLogger(__name__)
+
+ANSWER_WITHIN = 4.0
+"""Seconds after which a command that is not done is answered with 202; older clients give up after five."""
+
+
+class Controllable(Protocol):
+    """What the control calls need of a system."""
+
+    @property
+    def status(self) -> SystemStatus:
+        """Its phase."""
+
+    async def pause(self) -> None:
+        """Stand still."""
+
+    async def resume(self) -> None:
+        """Go on."""
+
+    async def save_state(self) -> Path:
+        """Save a state and return its path."""
+
+    def request_shutdown(self) -> None:
+        """Begin to end."""
+
+    async def wait_finished(self) -> None:
+        """Wait until all but the control server has ended."""
+
+
+SYSTEM: web.AppKey[Controllable] = web.AppKey("pamiq_async_system", Controllable)
+"""Where an application keeps its system; see `cleanup_ctx`."""
+
+
+def control_app(
+    system: Controllable | None = None,
+    *,
+    token: str | None = None,
+    allowed_hosts: Collection[str] = (),
+    queue_size: int = 1,
+) -> web.Application:
+    """Make an application of the control calls, to mount in another: ``app.add_subapp("/agent", ...)``.
+
+    Args:
+        system: what to control; None: the one that `cleanup_ctx` started with the application it is mounted in.
+        token: if set, every call needs ``Authorization: Bearer …``.
+        allowed_hosts: without a token, host names besides loopback that calls may be addressed to.
+        queue_size: commands that may wait while one is being carried out; more get a 503.
+    """
+    calls = _Calls(system, queue_size)
+    app = web.Application(middlewares=[_answers_errors(Guard(token, allowed_hosts))])
+    app.add_routes(
+        [
+            web.get("/api/status", calls.status),
+            web.post("/api/pause", calls.pause),
+            web.post("/api/resume", calls.resume),
+            web.post("/api/save-state", calls.save_state),
+            web.post("/api/shutdown", calls.shutdown),
+        ]
+    )
+    return app
+
+
+def cleanup_ctx(
+    starting: AbstractAsyncContextManager[Controllable],
+) -> Callable[[web.Application], AsyncIterator[None]]:
+    """Start an agent with an aiohttp application and end it with it.
+
+    ``app.cleanup_ctx.append(cleanup_ctx(start(...)))``; handlers find the system as ``request.config_dict[SYSTEM]``,
+    and so does a `control_app()` that is mounted in the application.
+    """
+
+    async def context(app: web.Application) -> AsyncIterator[None]:
+        async with starting as system:
+            app[SYSTEM] = system
+            yield
+
+    return context
+
+
+class _Calls:
+    """The handlers."""
+
+    def __init__(self, system: Controllable | None, queue_size: int) -> None:
+        self._system = system
+        self._queue_size = queue_size
+        self._commands: set[asyncio.Task[Any]] = set()
+
+    async def status(self, request: web.Request) -> web.Response:
+        return web.json_response({"status": self._of(request).status.value})
+
+    async def pause(self, request: web.Request) -> web.Response:
+        return await self._carry_out(request, self._of(request).pause)
+
+    async def resume(self, request: web.Request) -> web.Response:
+        return await self._carry_out(request, self._of(request).resume)
+
+    async def save_state(self, request: web.Request) -> web.Response:
+        return await self._carry_out(request, self._of(request).save_state)
+
+    async def shutdown(self, request: web.Request) -> web.Response:
+        system = self._of(request)
+        system.request_shutdown()  # not a command that waits for others
+        return await self._answer(request, asyncio.ensure_future(system.wait_finished()))
+
+    def _of(self, request: web.Request) -> Controllable:
+        return request.config_dict[SYSTEM] if self._system is None else self._system
+
+    async def _carry_out(self, request: web.Request, command: Callable[[], Awaitable[Any]]) -> web.Response:
+        if len(self._commands) > self._queue_size:
+            return _error(503, "Command queue is full, try again later")
+        task = asyncio.ensure_future(command())
+        self._commands.add(task)
+        task.add_done_callback(self._commands.discard)
+        return await self._answer(request, task)
+
+    async def _answer(self, request: web.Request, task: asyncio.Future[Any]) -> web.Response:
+        wait, headers = _preference(request)
+        done, _ = await asyncio.wait({task}, timeout=wait)
+        if not done:
+            task.add_done_callback(_look_at_outcome)
+            return web.json_response({"result": "accepted"}, status=202, headers=headers)
+        try:
+            result = task.result()
+        except PauseTimeout as error:
+            return _error(504, str(error))
+        except SystemEnded as error:
+            return _error(409, str(error))
+        except Exception as error:
+            if request.path.endswith("/api/save-state"):
+                return _error(500, f"The state could not be saved: {type(error).__name__}: {error}")
+            raise
+        answer = {"result": "ok"}
+        if isinstance(result, Path):
+            answer["state"] = result.name
+        return web.json_response(answer, headers=headers)
+
+
+def _look_at_outcome(task: asyncio.Future[Any]) -> None:
+    if not task.cancelled():
+        task.exception()  # control has logged it; here nobody is left to tell
+
+
+def _preference(request: web.Request) -> tuple[float, dict[str, str]]:
+    """How long to wait for the outcome, by the Prefer header (RFC 7240), and what to say about it."""
+    for preference in ",".join(request.headers.getall("Prefer", [])).split(","):
+        name, _, value = preference.partition(";")[0].strip().lower().partition("=")
+        if name.strip() == "respond-async":
+            return 0.0, {"Preference-Applied": "respond-async"}
+        seconds = value.strip().strip('"')
+        if name.strip() == "wait" and seconds.isascii() and seconds.isdigit():
+            return float(seconds), {"Preference-Applied": f"wait={int(seconds)}"}
+    return ANSWER_WITHIN, {}
+
+
+def _error(status: int, message: str, headers: dict[str, str] | None = None) -> web.Response:
+    return web.json_response({"error": message}, status=status, headers=headers)
+
+
+_MESSAGES = {404: "Invalid API endpoint", 405: "Invalid API method", 413: "Request body too large"}
+
+
+def _answers_errors(guard: Guard) -> Any:
+    @web.middleware
+    async def middleware(
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        try:
+            await guard.check(request)
+            return await handler(request)
+        except web.HTTPException as error:
+            kept = {k: v for k, v in error.headers.items() if k in ("Allow", "WWW-Authenticate")}
+            return _error(error.status, _MESSAGES.get(error.status, error.reason), kept)
+        except Exception:
+            logger.exception("%s %s failed", request.method, request.path)
+            return _error(500, "Internal server error")
+
+    return middleware

@@ -1,0 +1,57 @@
+"""Every example runs, shortened, in a process and a directory of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+SCRIPTS = sorted(EXAMPLES.glob("*.py"))
+NOTEBOOKS = sorted(EXAMPLES.glob("*.ipynb"))
+
+# What makes each script end within seconds. A script that needs nothing for that has an empty list.
+SHORTENED: dict[str, list[str]] = {}
+
+RUN_NOTEBOOK = """
+import sys, nbclient, nbformat
+notebook = nbformat.read(sys.argv[1], as_version=4)
+resources = {"metadata": {"path": "."}}
+nbclient.NotebookClient(notebook, timeout=60, kernel_name="python3", resources=resources).execute()
+"""
+
+
+def test_each_script_has_shortened_arguments() -> None:
+    assert sorted(SHORTENED) == [script.name for script in SCRIPTS]
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
+def test_a_script_explains_itself(script: Path, tmp_path: Path) -> None:
+    assert "usage:" in run(tmp_path, str(script), "--help").stdout
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
+def test_a_script_runs(script: Path, tmp_path: Path) -> None:
+    arguments = SHORTENED.get(script.name)
+    assert arguments is not None, f"add shortened arguments for {script.name} to SHORTENED"
+
+    result = run(tmp_path, "-W", "default::ResourceWarning", str(script), *arguments)
+
+    # Such as come from a finalizer or a forgotten task, which leave the exit code at zero.
+    assert "Traceback" not in result.stderr
+    assert "ResourceWarning" not in result.stderr
+
+
+@pytest.mark.timeout(90)
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda notebook: notebook.name)
+def test_a_notebook_runs(notebook: Path, tmp_path: Path) -> None:
+    run(tmp_path, "-c", RUN_NOTEBOOK, str(notebook))
+
+
+def run(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    result = subprocess.run([sys.executable, *arguments], cwd=directory, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, f"{arguments} failed:\n{result.stdout}\n{result.stderr}"
+    return result
