@@ -159,17 +159,22 @@ class Lane:
             portal.cancel()
         self.release()
 
-    def call_on_loop(self, hook: Hook, *args: Any) -> Any:
-        """From a job: have the loop call a hook, and wait for it."""
-        return self.start_on_loop(acall(hook, *args)).result()
+    def call_on_loop(self, coroutine: Coroutine[Any, Any, R]) -> R:
+        """From a job: have the loop run a coroutine, and wait for it.
 
-    def start_on_loop(self, coroutine: Coroutine[Any, Any, R]) -> concurrent.futures.Future[R]:
-        """From a job: have the loop run a coroutine, as part of the job."""
+        Jobs that arrive meanwhile are run while waiting: the coroutine may need the lane itself, or the system may want
+        to save what lives on it.
+        """
         assert self._loop is not None
         portal = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         self._portals.add(portal)
-        portal.add_done_callback(self._portals.discard)
-        return portal
+        portal.add_done_callback(self._end_portal)
+        self.serve()
+        return portal.result()
+
+    def _end_portal(self, portal: concurrent.futures.Future[Any]) -> None:
+        self._portals.discard(portal)
+        self.release()
 
     def frame(self) -> FrameType | None:
         """What the thread executes just now."""
@@ -250,15 +255,32 @@ def call(hook: Hook, *args: Any) -> Any:
     Raises:
         BlockingCall: an `async def` hook reached a child's blocking hook through ``super()``.
     """
-    if _on_loop() and home_lane.get() is not None and kind_of(hook) is Kind.LANE:
+    if on_loop() and home_lane.get() is not None and kind_of(hook) is Kind.LANE:
         raise BlockingCall(
             f"{describe(hook)} is a plain def hook and was called on the event loop, from an async def hook; "
             f"make it async def, mark it @nonblocking, or make the calling hook a plain def"
         )
     result = hook(*args)
     if type(result) is CoroutineType and (lane := getattr(_thread, "lane", None)) is not None:
-        return lane.call_on_loop(_awaiter(result, hook))
+        return lane.call_on_loop(result)
     return result
+
+
+def put_off_on_loop(hook: F) -> F:
+    """Decorate a base class's own lifecycle hook that blocks or passes itself on.
+
+    An `async def` override calls it as ``super().hook()``, on the loop and without await. Then it is run on the lane
+    as soon as the override has returned.
+    """
+
+    @functools.wraps(hook)
+    def put_off(self: Any, *args: Any) -> None:
+        if getattr(_thread, "lane", None) is None and (deferred := _deferred.get()) is not None and on_loop():
+            deferred.append((functools.partial(hook, self), args))
+        else:
+            hook(self, *args)
+
+    return put_off  # type: ignore[return-value]
 
 
 def pass_on(hook: Hook, *args: Any) -> None:
@@ -271,12 +293,12 @@ def pass_on(hook: Hook, *args: Any) -> None:
         TypeError: outside of a system, for a child whose hook is `async def`.
     """
     lane = getattr(_thread, "lane", None)
-    if lane is None and (deferred := _deferred.get()) is not None and _on_loop():
+    if lane is None and (deferred := _deferred.get()) is not None and on_loop():
         deferred.append((hook, args))
     elif kind_of(hook) is not Kind.LOOP:
         hook(*args)
     elif lane is not None:
-        lane.call_on_loop(hook, *args)
+        lane.call_on_loop(acall(hook, *args))
     else:
         raise TypeError(
             f"{describe(hook)} is async def and can't be called from plain code outside of a system; "
@@ -284,15 +306,8 @@ def pass_on(hook: Hook, *args: Any) -> None:
         )
 
 
-def _awaiter(coroutine: Coroutine[Any, Any, Any], hook: Hook) -> Hook:
-    async def await_it() -> Any:
-        return await coroutine
-
-    await_it.__qualname__ = describe(hook)
-    return await_it
-
-
-def _on_loop() -> bool:
+def on_loop() -> bool:
+    """Whether the calling thread runs an event loop just now."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:

@@ -233,22 +233,8 @@ class Role:
 
     def pause_point_on_lane(self) -> None:
         """`pause_point` for a job on the lane; other jobs, such as saving, are served while it waits."""
-        if self.gate.is_open:
-            return
-        outcome: list[BaseException] = []
-
-        async def wait_on_loop() -> None:
-            try:
-                await self.pause_point()
-            except BaseException as error:
-                outcome.append(error)
-            finally:
-                self.lane.release()
-
-        self.lane.start_on_loop(wait_on_loop())
-        self.lane.serve()
-        if outcome:
-            raise outcome[0]
+        if not self.gate.is_open:
+            self.lane.call_on_loop(self.pause_point())
 
     def notice_gate(self) -> None:
         """The gate moved; for roles that wait for something else."""

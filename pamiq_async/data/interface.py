@@ -48,6 +48,10 @@ class DataCollector(Generic[T]):
         pop = self._queue.popleft
         return [pop() for _ in range(len(self._queue))]
 
+    def __len__(self) -> int:
+        """How many items wait."""
+        return len(self._queue)
+
     def notify(self, count: int, callback: Callable[[], object]) -> None:
         """Call `callback` once, from any thread, as soon as `count` items wait.
 
@@ -88,6 +92,11 @@ class DataUser(PersistentStateMixin, Generic[R]):
     def added_count(self) -> int:
         """How many items were ever moved into the buffer."""
         return self._added
+
+    @property
+    def waiting_count(self) -> int:
+        """How many items wait to be moved into the buffer."""
+        return len(self._collector)
 
     def update(self) -> None:
         """Move what was collected into the buffer, in order."""

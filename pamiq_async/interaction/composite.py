@@ -7,7 +7,7 @@ from pathlib import Path
 
 from typing_extensions import override
 
-from ..hooks import pass_on
+from ..hooks import pass_on, put_off_on_loop
 from ..lifecycle import InteractionEventMixin, PauseEventMixin, set_up, tear_down
 from ..state_persistence.mixin import PersistentStateMixin
 
@@ -24,24 +24,29 @@ class Composite(Component):
         raise NotImplementedError(f"{type(self).__qualname__} does not say what its children are")
 
     @override
+    @put_off_on_loop
     def setup(self) -> None:
         set_up(self, self._children().values())
 
     @override
+    @put_off_on_loop
     def teardown(self) -> None:
         tear_down(self, self._children().values())
 
     @override
+    @put_off_on_loop
     def on_paused(self) -> None:
         for child in self._children().values():
             pass_on(child.on_paused)
 
     @override
+    @put_off_on_loop
     def on_resumed(self) -> None:
         for child in self._children().values():
             pass_on(child.on_resumed)
 
     @override
+    @put_off_on_loop
     def save_state(self, path: Path) -> None:
         children = self._children()
         if children:
@@ -50,6 +55,7 @@ class Composite(Component):
             pass_on(child.save_state, path / name)
 
     @override
+    @put_off_on_loop
     def load_state(self, path: Path) -> None:
         for name, child in self._children().items():
             pass_on(child.load_state, path / name)

@@ -13,7 +13,7 @@ from typing_extensions import override
 from ..data.container import DataUsersDict
 from ..data.interface import DataUser
 from ..exceptions import NotAttached, UnknownName, attach
-from ..hooks import Hook, Kind, acall, kind_of, pass_on
+from ..hooks import Hook, Kind, acall, kind_of, on_loop, pass_on, put_off_on_loop
 from ..lifecycle import PauseEventMixin, apause_point, pause_point
 from ..model.container import TrainingModelsDict
 from ..model.interface import TrainingModel
@@ -119,6 +119,7 @@ class Trainer(ABC, PersistentStateMixin, PauseEventMixin):
     def train(self) -> None:
         """Train. Call `pause_point` now and then if it takes long."""
 
+    @put_off_on_loop
     def sync_models(self) -> None:
         """Publish the models that `get_training_model` gave."""
         for model in self._synced_models.values():
@@ -180,12 +181,14 @@ class Trainer(ABC, PersistentStateMixin, PauseEventMixin):
     # State
 
     @override
+    @put_off_on_loop
     def save_state(self, path: Path) -> None:
         path.mkdir(exist_ok=True)
         state = {"added_at_last_training": self._added_at_last_training}
         (path / "trainer.json").write_text(json.dumps(state), encoding="utf-8")
 
     @override
+    @put_off_on_loop
     def load_state(self, path: Path) -> None:
         file = path / "trainer.json"
         if not file.exists():  # a subclass that saves without super() saved nothing of this
@@ -211,11 +214,15 @@ class Trainer(ABC, PersistentStateMixin, PauseEventMixin):
         if self._condition_name is None:
             return 0
         user = self.get_data_user(self._condition_name)
-        user.update()
-        if self._added_at_last_training > user.added_count:  # the data start anew
+        if on_loop():  # an async def is_trainable asks; the buffer belongs to the lane, so count what waits instead
+            size, added = user.known_size + user.waiting_count, user.added_count + user.waiting_count
+        else:
+            user.update()
+            size, added = len(user), user.added_count
+        if self._added_at_last_training > added:  # the data start anew
             self._added_at_last_training = 0
-        new = user.added_count - self._added_at_last_training
-        return max(self._min_buffer_size - len(user), self._min_new_data_count - new)
+        new = added - self._added_at_last_training
+        return max(self._min_buffer_size - size, self._min_new_data_count - new)
 
     def _mark_data_as_seen(self) -> None:
         if self._condition_name is not None:

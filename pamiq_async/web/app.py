@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -57,14 +58,24 @@ def control_app(
 ) -> web.Application:
     """Make an application of the control calls, to mount in another: ``app.add_subapp("/agent", ...)``.
 
+    It lives as long as the application around it, which may be longer than the system: once that has ended, the
+    status is "ended", shutdown is "ok", and other commands are refused with a 409.
+
     Args:
         system: what to control; None: the one that `cleanup_ctx` started with the application it is mounted in.
-        token: if set, every call needs ``Authorization: Bearer …``.
+        token: if set, every call needs ``Authorization: Bearer …``. Without one, only callers on this machine are
+            let in; set one behind a reverse proxy, where every caller seems to be on this machine.
         allowed_hosts: without a token, host names besides loopback that calls may be addressed to.
         queue_size: commands that may wait while one is being carried out; more get a 503.
+
+    Raises:
+        TypeError, ValueError: an argument is of no use.
     """
+    if queue_size < 1:
+        raise ValueError(f"queue_size is {queue_size!r}; it must be at least 1")
+    guard = Guard(token, allowed_hosts)
     calls = _Calls(system, queue_size)
-    app = web.Application(middlewares=[_answers_errors(Guard(token, allowed_hosts))])
+    app = web.Application(middlewares=[_answers_errors(guard)])
     app.add_routes(
         [
             web.get("/api/status", calls.status),
@@ -83,10 +94,17 @@ def cleanup_ctx(
     """Start an agent with an aiohttp application and end it with it.
 
     ``app.cleanup_ctx.append(cleanup_ctx(start(...)))``; handlers find the system as ``request.config_dict[SYSTEM]``,
-    and so does a `control_app()` that is mounted in the application.
+    and so does a `control_app()` that is mounted in the application. An agent that ends earlier leaves the application
+    running; the error that ended it, if one did, is raised when the application is cleaned up.
+
+    An application has one system. For a second agent take a `control_app()` of its own and add the context to that.
     """
 
     async def context(app: web.Application) -> AsyncIterator[None]:
+        if SYSTEM in app:
+            raise RuntimeError(
+                "this application has a system already; add the second one to a control_app() of its own"
+            )
         async with starting as system:
             app[SYSTEM] = system
             yield
@@ -120,7 +138,12 @@ class _Calls:
         return await self._answer(request, asyncio.ensure_future(system.wait_finished()))
 
     def _of(self, request: web.Request) -> Controllable:
-        return request.config_dict[SYSTEM] if self._system is None else self._system
+        system = request.config_dict.get(SYSTEM) if self._system is None else self._system
+        if system is None:
+            raise LookupError(
+                "control_app() has no system: give it one, or start one in an application around it with cleanup_ctx()"
+            )
+        return system
 
     async def _carry_out(self, request: web.Request, command: Callable[[], Awaitable[Any]]) -> web.Response:
         if len(self._commands) > self._queue_size:
@@ -131,11 +154,13 @@ class _Calls:
         return await self._answer(request, task)
 
     async def _answer(self, request: web.Request, task: asyncio.Future[Any]) -> web.Response:
-        wait, headers = _preference(request)
-        done, _ = await asyncio.wait({task}, timeout=wait)
+        task.add_done_callback(_look_at_outcome)
+        patience, headers = _patience(request)
+        done, _ = await asyncio.wait({task}, timeout=patience)
         if not done:
-            task.add_done_callback(_look_at_outcome)
             return web.json_response({"result": "accepted"}, status=202, headers=headers)
+        if task.cancelled():
+            raise RuntimeError("the command was cancelled")
         try:
             result = task.result()
         except PauseTimeout as error:
@@ -154,18 +179,20 @@ class _Calls:
 
 def _look_at_outcome(task: asyncio.Future[Any]) -> None:
     if not task.cancelled():
-        task.exception()  # control has logged it; here nobody is left to tell
+        task.exception()  # control has logged it; nobody may be left to tell
 
 
-def _preference(request: web.Request) -> tuple[float, dict[str, str]]:
-    """How long to wait for the outcome, by the Prefer header (RFC 7240), and what to say about it."""
+def _patience(request: web.Request) -> tuple[float, dict[str, str]]:
+    """Seconds to wait for the outcome by the Prefer header (RFC 7240), and the header that says it was heeded."""
+    preferences: dict[str, str] = {}
     for preference in ",".join(request.headers.getall("Prefer", [])).split(","):
-        name, _, value = preference.partition(";")[0].strip().lower().partition("=")
-        if name.strip() == "respond-async":
-            return 0.0, {"Preference-Applied": "respond-async"}
-        seconds = value.strip().strip('"')
-        if name.strip() == "wait" and seconds.isascii() and seconds.isdigit():
-            return float(seconds), {"Preference-Applied": f"wait={int(seconds)}"}
+        name, _, value = preference.partition(";")[0].partition("=")
+        preferences.setdefault(name.strip().lower(), value.strip().strip('"'))
+    seconds = preferences.get("wait", "")
+    if re.fullmatch("[0-9]{1,9}", seconds):
+        return float(seconds), {"Preference-Applied": f"wait={int(seconds)}"}
+    if "respond-async" in preferences:
+        return 0.0, {"Preference-Applied": "respond-async"}
     return ANSWER_WITHIN, {}
 
 
@@ -188,7 +215,7 @@ def _answers_errors(guard: Guard) -> Any:
             kept = {k: v for k, v in error.headers.items() if k in ("Allow", "WWW-Authenticate")}
             return _error(error.status, _MESSAGES.get(error.status, error.reason), kept)
         except Exception:
-            logger.exception("%s %s failed", request.method, request.path)
+            logger.exception("%s %s failed", request.method, request.rel_url.raw_path)
             return _error(500, "Internal server error")
 
     return middleware
