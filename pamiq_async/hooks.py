@@ -152,6 +152,12 @@ class Lane:
         """End the innermost `serve`: a nested one returns to its job, the outermost ends the thread."""
         self._jobs.put(None)
 
+    async def close(self) -> None:
+        """End the thread, once the jobs before this are done, and wait for that; not for one that was abandoned."""
+        self.release()
+        if self._thread is not None and not self.is_abandoned:
+            await anyio.to_thread.run_sync(self._thread.join)
+
     def abandon(self) -> None:
         """Give the running job up: coroutines that it waits for are cancelled, the thread is left to itself."""
         self.is_abandoned = True

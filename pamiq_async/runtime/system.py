@@ -281,8 +281,8 @@ class System:
                     await self._act()
                 await self._wind_up()
         finally:
-            self._inference.lane.release()
-            self._training.lane.release()
+            await self._inference.lane.close()
+            await self._training.lane.close()
             await self._states.close()
 
     async def _start_up(self) -> None:
@@ -298,7 +298,8 @@ class System:
         try:
             await self._inference.call(parts.interaction.setup)
         except BaseException as error:
-            await self._inference.call(unwind, parts.interaction, error)
+            if not self._inference.lane.is_abandoned:
+                await self._inference.call(unwind, parts.interaction, error)
             raise
 
     async def _act(self) -> None:
