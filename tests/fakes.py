@@ -77,7 +77,9 @@ class Log:
 RUN_HOOKS = ("observe", "step", "affect", "is_trainable", "train", "sync_models")
 
 
-def fake(base: type, name: str, log: Log, *, fails_in: str | None = None, async_hooks: bool = False, **hooks: Any) -> Any:
+def fake(
+    base: type, name: str, log: Log, *, fails_in: str | None = None, async_hooks: bool = False, **hooks: Any
+) -> Any:
     """A class with every hook of `base` overridden to be written down.
 
     Args:

@@ -170,7 +170,9 @@ async def test_the_agent_gets_what_the_trainer_learnt(config: dict[str, Any]) ->
             pass
 
     buffer = FakeBuffer()
-    await launch(Interaction(Watching(), Still()), {"model": FakeModel()}, {"buffer": buffer}, {"t": Counting()}, config)
+    await launch(
+        Interaction(Watching(), Still()), {"model": FakeModel()}, {"buffer": buffer}, {"t": Counting()}, config
+    )
     assert sorted(seen) == seen
     assert buffer.items[0] == {"observation": 0}
 
@@ -282,15 +284,12 @@ async def test_an_error_in_any_hook_leaves_launch_as_itself(
             system.request_shutdown()
 
     with pytest.raises(Boom) as caught:
-        async with start(interaction, {}, {}, {"trainer": trainer}, config) as system:
-            async with cancelled_at_end(use(system)):
-                await system.wait()
+        async with start(interaction, {}, {}, {"trainer": trainer}, config) as system, beside(use(system)):
+            await system.wait()
 
     assert str(caught.value) == f"{component}.{hook}"
     assert pamiq_threads() == []
-    torn_down = {
-        name: log.count(f"{name}.teardown") for name in ("agent", "environment")
-    }
+    torn_down = {name: log.count(f"{name}.teardown") for name in ("agent", "environment")}
     if hook == "setup" and component != "trainer":
         assert torn_down == {"agent": component == "environment", "environment": 0}
         assert await reasons(config) == []
@@ -300,8 +299,8 @@ async def test_an_error_in_any_hook_leaves_launch_as_itself(
 
 
 @contextlib.asynccontextmanager
-async def cancelled_at_end(coroutine: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run a coroutine beside the block."""
+async def beside(coroutine: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run a coroutine at the same time as the block, at most until its end."""
     task = asyncio.create_task(coroutine)
     try:
         yield
@@ -332,8 +331,10 @@ async def test_a_second_error_while_shutting_down_is_attached(log: Log, config: 
     assert any("environment.teardown" in note for note in caught.value.__notes__)
 
 
-async def test_an_error_in_the_block_is_raised_and_the_systems_own_is_attached(log: Log, config: dict[str, Any]) -> None:
-    with pytest.raises(KeyError) as caught:  # noqa: PT012
+async def test_an_error_in_the_block_is_raised_and_the_systems_own_is_attached(
+    log: Log, config: dict[str, Any]
+) -> None:
+    with pytest.raises(KeyError) as caught:
         async with start(fake_interaction(log, agent={"fails_in": "teardown"}), {}, {}, {}, config):
             raise KeyError("of the user's own")
     assert "agent.teardown" in caught.value.__notes__[0]
@@ -632,8 +633,9 @@ async def test_shutdown_interrupts_a_pause_that_waits(log: Log, config: dict[str
     async with start(interaction, {}, {}, {}, config) as system:
         await log.seen("agent.step")
         pausing = asyncio.create_task(system.pause())
-        while system.status is not SystemStatus.PAUSING:
-            await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            while system.status is not SystemStatus.PAUSING:
+                await asyncio.sleep(0)
         system.request_shutdown()
         with pytest.raises(SystemEnded):
             await pausing

@@ -272,18 +272,16 @@ class System:
                 logger.error("the system ended with %s: %s", type(self._error).__name__, self._error)
 
     async def _live(self) -> None:
-        await self._states.open()
-        try:
-            self._inference.start_lane()
-            self._training.start_lane()
+        async with contextlib.AsyncExitStack() as closing:
+            await self._states.open()
+            closing.push_async_callback(self._states.close)
+            for role in (self._inference, self._training):
+                role.start_lane()
+                closing.push_async_callback(role.lane.close)
             if await self._bounded(self._start_up(), "while starting", [self._inference, self._training]):
                 if not self._stop_requested.is_set():
                     await self._act()
                 await self._wind_up()
-        finally:
-            await self._inference.lane.close()
-            await self._training.lane.close()
-            await self._states.close()
 
     async def _start_up(self) -> None:
         parts = self._components
