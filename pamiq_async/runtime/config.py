@@ -96,7 +96,6 @@ def _tuple(value: Any) -> Any:
 
 
 _positive = _seconds("a positive number of seconds, or inf", lambda v: v > 0)
-_not_negative = _seconds("a number of seconds, 0 or more, or inf", lambda v: v >= 0)
 
 
 @attrs.frozen
@@ -161,7 +160,7 @@ class LaunchConfig:
     states_keeper: StatesKeeper | None = attrs.field(
         default=None, validator=_instance((StatesKeeper, type(None)), "None or a StatesKeeper")
     )
-    shutdown_timeout: float = attrs.field(default=30.0, validator=_not_negative)
+    shutdown_timeout: float = attrs.field(default=30.0, validator=_positive)
     web_api_token: str | None = attrs.field(default=None, validator=_token, repr=False)
     allow_pickle: bool = attrs.field(default=False, validator=_instance(bool, "True or False"))
     steps_per_training: int | None = attrs.field(

@@ -13,14 +13,15 @@ from typing import Any
 
 import anyio
 
-from ..exceptions import EndOfInteraction, ShutdownTimeout, SystemEnded, SystemShutdown, attach
+from ..exceptions import SystemEnded, SystemShutdown
 from ..lifecycle import Gate, Role, SystemStatus, in_a_role, unwind
 from ..time import TimeController, use_time_controller
 from . import wiring
 from .config import LaunchConfig
 from .control import Control
+from .ending import Ending, to_the_end
 from .inference import InferenceRole
-from .states import States
+from .states import Draft, States
 from .statistics import BufferFill, Statistics, StepRecorder, TrainingRecorder
 from .training import TrainingRole
 
@@ -53,11 +54,8 @@ class System:
         self._components = components
         self._surroundings = surroundings
         self._task: asyncio.Task[None] | None = None
-        self._error: BaseException | None = None
         self._started = asyncio.Event()
         self._finished = asyncio.Event()
-        self._stop_requested = asyncio.Event()
-        self._given_up = asyncio.Event()
         self._control_ended = asyncio.Event()
         self._has_acted = False
         self._started_at = 0.0
@@ -91,6 +89,7 @@ class System:
             request_shutdown=self.request_shutdown,
             log_statistics=self._log_statistics,
         )
+        self._ending = Ending(config.shutdown_timeout, on_request=self._control.refuse_commands)
 
     # For its user
 
@@ -99,7 +98,7 @@ class System:
         """Its phase."""
         if self._task is not None and self._task.done():
             return SystemStatus.ENDED
-        if self._stop_requested.is_set():
+        if self._ending.requested.is_set():
             return SystemStatus.SHUTTING_DOWN
         return self._control.status
 
@@ -153,26 +152,24 @@ class System:
         if self._task is None:
             raise SystemEnded("the system was never started")
         await asyncio.wait({self._task})
-        if self._error is not None:
-            raise self._error
+        if self.error is not None:
+            raise self.error
 
     def request_shutdown(self) -> None:
         """Begin to end in order, without waiting for it. For signal handlers, callbacks and hooks, on the loop."""
-        if not self._stop_requested.is_set():
-            logger.info("shutting down")
-            self._stop_requested.set()
-            self._control.refuse_commands()
-
-    def give_up_compute(self) -> None:
-        """While shutting down: stop waiting for compute that hangs. A state that is being committed is finished."""
-        self._given_up.set()
+        self._ending.request()
 
     def on_signal(self) -> None:
         """Shut down; when called again, give compute up that hangs."""
-        if self._stop_requested.is_set():
+        if self._ending.requested.is_set():
             logger.warning("asked again to shut down: no longer waiting for running compute")
-            self.give_up_compute()
+            self._ending.give_up_compute()
         self.request_shutdown()
+
+    @property
+    def error(self) -> BaseException | None:
+        """What ended the system, if it was an error."""
+        return self._ending.error
 
     async def wait_finished(self) -> None:
         """Wait until the last state is saved, though the control server may still be up."""
@@ -206,8 +203,8 @@ class System:
             "states saved": str(figures.states_saved),
             "control server": "none" if self.web_api_address is None else ":".join(map(str, self.web_api_address)),
         }
-        if self._error is not None:
-            rows["error"] = f"{type(self._error).__name__}: {self._error}"
+        if self.error is not None:
+            rows["error"] = f"{type(self.error).__name__}: {self.error}"
         cells = "".join(f"<tr><th>{html.escape(k)}</th><td>{html.escape(v)}</td></tr>" for k, v in rows.items())
         return f"<table>{cells}</table>"
 
@@ -226,28 +223,14 @@ class System:
             await asyncio.wait({self._task, started}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             started.cancel()
-        if self._task.done() and self._error is not None:
-            raise self._error
+        if self._task.done() and self.error is not None:
+            raise self.error
 
     async def end(self) -> None:
         """Shut down and wait for it, through any number of cancellations; the last one goes on afterwards."""
         self.request_shutdown()
-        if self._task is None:
-            return
-        cancelled: asyncio.CancelledError | None = None
-        with anyio.CancelScope(shield=True):
-            while not self._task.done():
-                try:
-                    await asyncio.wait({self._task})
-                except asyncio.CancelledError as error:
-                    cancelled = error
-        if cancelled is not None:
-            raise cancelled
-
-    @property
-    def error(self) -> BaseException | None:
-        """What ended the system, if it was an error."""
-        return self._error
+        if self._task is not None:
+            await to_the_end(_done(self._task))
 
     # Its life
 
@@ -263,13 +246,13 @@ class System:
         except asyncio.CancelledError:  # by the end of the loop, not by launch()
             logger.warning("the system's task was cancelled while ending")
         except BaseException as error:  # kept, and raised from launch() in its caller's own task
-            self._record(error, "while ending")
+            self._ending.record(error, "while ending")
         finally:
             self.request_shutdown()
             self._finished.set()
             wiring.release(self._components, self)
-            if self._error is not None:
-                logger.error("the system ended with %s: %s", type(self._error).__name__, self._error)
+            if self.error is not None:
+                logger.error("the system ended with %s: %s", type(self.error).__name__, self.error)
 
     async def _live(self) -> None:
         async with contextlib.AsyncExitStack() as closing:
@@ -278,12 +261,12 @@ class System:
             for role in (self._inference, self._training):
                 role.start_lane()
                 closing.push_async_callback(role.lane.close)
-            if await self._bounded(self._start_up(), "while starting", [self._inference, self._training]):
-                if not self._stop_requested.is_set():
+            if await self._ending.bounded(self._start_up(), "while starting", [self._inference, self._training]):
+                if not self._ending.requested.is_set():
                     await self._act()
                 await self._wind_up()
 
-    async def _start_up(self) -> None:
+    async def _start_up(self) -> bool:
         parts = self._components
         inference_models = await self._training.call(lambda: parts.models.inference_models_dict)
         await self._inference.call(parts.interaction.agent.attach_inference_models, inference_models)
@@ -299,6 +282,7 @@ class System:
             if not self._inference.lane.is_abandoned:
                 await self._inference.call(unwind, parts.interaction, error)
             raise
+        return True
 
     async def _act(self) -> None:
         """Run the roles until shutdown is requested and they have ended, or were given up."""
@@ -311,12 +295,12 @@ class System:
                 tasks.start_soon(self._guard_control)
                 for role in self._roles:
                     tasks.start_soon(self._guard_role, role)
-                await self._stop_requested.wait()
+                await self._ending.requested.wait()
                 self._gate.stop()
                 self.clock.resume()
-                if not await self._within_deadline(self._tasks_ended):
+                if not await self._ending.within_deadline(self._tasks_ended()):
                     for role in (self._inference, self._training):
-                        self._give_up(role)
+                        self._ending.give_up(role)
                     tasks.cancel_scope.cancel()
         except asyncio.CancelledError:  # by the end of the loop, not by launch()
             logger.warning("the system's task was cancelled; shutting down")
@@ -326,22 +310,29 @@ class System:
 
     async def _wind_up(self) -> None:
         """After the last step: tear down and save. Both wait for compute that still runs on the lanes."""
-        interaction = self._components.interaction
-        if not any(role.lane.is_abandoned for role in self._roles):
-            await self._bounded(self._inference.call(interaction.teardown), "in teardown", [self._inference])
+        lanes = self._inference.lane, self._training.lane
+        roles = self._inference, self._training
+        if not self._inference.lane.is_abandoned:
+            teardown = self._inference.call(self._components.interaction.teardown)
+            await self._ending.bounded(teardown, "in teardown", [self._inference])
         if not self._has_acted:
             return
-        if any(role.lane.is_abandoned for role in (self._inference, self._training)):
+        if any(lane.is_abandoned for lane in lanes):
             logger.error("no final state was saved, because it would not be whole")
             return
         self.clock.set_time_scale(1.0)
         self.clock.pause()
-        reason = "shutdown" if self._error is None else "error"
-        if await self._bounded(self._save(reason), "while saving the final state", [self._inference, self._training]):
-            await self._bounded(self._states.clean_up(), "while cleaning up states", [])
+        draft = await self._ending.bounded(self._states.capture(), "while saving the final state", roles)
+        if draft is not None:
+            reason = "shutdown" if self.error is None else "error"
+            await to_the_end(self._commit(draft, reason))
 
-    async def _save(self, reason: str) -> None:
-        await self._states.commit(await self._states.capture(), reason)
+    async def _commit(self, draft: Draft, reason: str) -> None:
+        try:
+            await self._states.commit(draft, reason)
+            await self._states.clean_up()
+        except Exception as error:
+            self._ending.record(error, "while saving the final state")
 
     # Ending in order
 
@@ -363,100 +354,24 @@ class System:
             await run()
         except SystemShutdown as error:
             if not self._gate.is_stopping:
-                self._record(error, name)
+                self._ending.record(error, name)
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
-            if task is not None and task.cancelling() == 0 and not self._given_up_roles():
+            if task is not None and task.cancelling() == 0 and not self._ending.requested.is_set():
                 unexpected = RuntimeError(f"a hook of {name} raised CancelledError though nobody cancelled it")
                 unexpected.__cause__ = error
-                self._record(unexpected, name)
+                self._ending.record(unexpected, name)
             else:
                 raise
         except BaseException as error:
-            self._record(error, f"in {name}")
+            self._ending.record(error, f"in {name}")
         finally:
             self.request_shutdown()
-
-    def _record(self, error: BaseException, where: str) -> None:
-        """Keep the first error; attach later ones to it. An EndOfInteraction is none."""
-        if isinstance(error, EndOfInteraction):
-            logger.info("the interaction has ended%s", f": {error}" if str(error) else "")
-        elif self._error is None:
-            self._error = error
-        elif error is not self._error:
-            attach(self._error, error, where)
-            logger.error("a second error %s", where, exc_info=error)
-        self.request_shutdown()
-
-    async def _bounded(self, work: Coroutine[Any, Any, None], where: str, roles: list[Role]) -> bool:
-        """Do a part of starting or ending in a task of its own, which no cancellation tears apart.
-
-        Once shutdown is requested it has `shutdown_timeout` to end; then the lanes of `roles` are given up.
-        Returns whether it was done; its error is recorded.
-        """
-        task = asyncio.create_task(work)
-
-        async def done() -> None:
-            await asyncio.wait({task})
-
-        stopping = asyncio.create_task(self._stop_requested.wait())
-        with anyio.CancelScope(shield=True):
-            while not task.done() and not self._stop_requested.is_set():
-                try:
-                    await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
-                except asyncio.CancelledError:
-                    self.request_shutdown()
-            stopping.cancel()
-            if not await self._within_deadline(done):
-                for role in roles:
-                    self._give_up(role)
-                task.cancel()
-                await done()
-        if task.cancelled():
-            if not any(role.lane.is_abandoned for role in roles):
-                self._record(ShutdownTimeout(f"{where}: no end within {self.config.shutdown_timeout:g} s"), where)
-            return False
-        if (error := task.exception()) is not None:
-            self._record(error, where)
-        return error is None
-
-    async def _within_deadline(self, wait: Callable[[], Coroutine[Any, Any, None]]) -> bool:
-        """Wait for something for at most `shutdown_timeout`, or until the user gives up."""
-        waiting = asyncio.create_task(wait())
-        given_up = asyncio.create_task(self._given_up.wait())
-        try:
-            await asyncio.wait(
-                {waiting, given_up}, timeout=self.config.shutdown_timeout, return_when=asyncio.FIRST_COMPLETED
-            )
-            return waiting.done()
-        finally:
-            waiting.cancel()
-            given_up.cancel()
 
     async def _tasks_ended(self) -> None:
         while self._gate.roles:
             await self._gate.wait_moved()
         await self._control_ended.wait()
-
-    def _give_up(self, role: Role) -> None:
-        """Stop waiting for a role. If a thread of it hangs, that is an error."""
-        running = role.running()
-        if not role.lane.is_busy:
-            if role in self._gate.roles:
-                logger.warning("%s did not end within shutdown_timeout and was cancelled in %s", role.name, running)
-            return
-        logger.error("%s did not end and is given up; it is running %s:\n%s", role.name, running, role.lane.stack())
-        role.lane.abandon()
-        self._record(
-            ShutdownTimeout(
-                f"{role.name} did not end within {self.config.shutdown_timeout:g} s (shutdown_timeout): it is running "
-                f"{running}. Its thread was left behind, and no final state was saved"
-            ),
-            f"in {role.name}",
-        )
-
-    def _given_up_roles(self) -> bool:
-        return self._given_up.is_set() or any(role.lane.is_abandoned for role in self._roles)
 
     def _refuse_own_hooks(self, call: str) -> None:
         role = in_a_role()
@@ -478,3 +393,7 @@ class System:
             times.max * 1e3,
             ", ".join(f"{name} {t.count}" for name, t in figures.trainings.items()) or "none",
         )
+
+
+async def _done(task: asyncio.Task[None]) -> None:
+    await asyncio.wait({task})
