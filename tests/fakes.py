@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,18 +40,20 @@ class Log:
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
+        self._counts: Counter[str] = Counter()
         self._waiting: list[tuple[str, int, asyncio.AbstractEventLoop, asyncio.Event]] = []
         self._lock = threading.Lock()
 
     def add(self, component: str, hook: str) -> None:
         with self._lock:
             self.calls.append(Call(component, hook, threading.get_ident()))
+            self._counts[f"{component}.{hook}"] += 1
             woken = [w for w in self._waiting if self.count(w[0]) >= w[1]]
         for _, _, loop, event in woken:
             loop.call_soon_threadsafe(event.set)
 
     def count(self, name: str) -> int:
-        return sum(call.name == name for call in self.calls)
+        return self._counts[name]
 
     async def seen(self, name: str, count: int = 1) -> None:
         """Wait until `name` ("agent.step") was called `count` times."""
@@ -66,6 +69,11 @@ class Log:
 
     async def seen_again(self, name: str, count: int = 1) -> None:
         await self.seen(name, self.count(name) + count)
+
+    def clear(self) -> None:
+        with self._lock:
+            self.calls.clear()
+            self._counts.clear()
 
     def names(self, *, without: tuple[str, ...] = ()) -> list[str]:
         return [call.name for call in self.calls if call.hook not in without]

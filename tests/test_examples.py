@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,11 @@ SCRIPTS = sorted(EXAMPLES.glob("*.py"))
 NOTEBOOKS = sorted(EXAMPLES.glob("*.ipynb"))
 
 # What makes each script end within seconds. A script that needs nothing for that has an empty list.
-SHORTENED: dict[str, list[str]] = {}
+SHORTENED: dict[str, list[str]] = {
+    "async_sensors.py": ["--seconds", "2"],
+    "inside_aiohttp.py": ["--port", "0", "--seconds", "2"],
+    "minimal.py": ["--seconds", "1"],
+}
 
 RUN_NOTEBOOK = """
 import sys, nbclient, nbformat
@@ -49,6 +54,13 @@ def test_a_script_runs(script: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda notebook: notebook.name)
 def test_a_notebook_runs(notebook: Path, tmp_path: Path) -> None:
     run(tmp_path, "-c", RUN_NOTEBOOK, str(notebook))
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda notebook: notebook.name)
+def test_a_notebook_is_stored_without_outputs(notebook: Path) -> None:
+    cells = [cell for cell in json.loads(notebook.read_text())["cells"] if cell["cell_type"] == "code"]
+
+    assert [cell for cell in cells if cell["outputs"] or cell["execution_count"] is not None] == []
 
 
 def run(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import anyio
 import pytest
 
@@ -202,7 +203,7 @@ async def test_def_hooks_of_a_role_share_one_thread_and_async_ones_the_loop(
         assert len(log.threads("trainer")) == 1
         assert (threading.get_ident() in log.threads("trainer")) is async_hooks
         assert "agent.load_state" in log.names() or saved_state_path is None
-        log.calls.clear()
+        log.clear()
 
 
 async def test_a_component_can_keep_an_sqlite_connection(config: dict[str, Any], tmp_path: Path) -> None:
@@ -884,3 +885,14 @@ def test_a_second_signal_gives_up_compute_that_hangs(tmp_path: Path) -> None:
     assert "ShutdownTimeout" in errors
     assert "Stepper.step" in errors
     assert list_states(tmp_path / "states") == []
+
+
+async def test_a_shutdown_over_http_tells_of_the_error_that_ended_the_system(log: Log, config: dict[str, Any]) -> None:
+    config["web_api_address"] = ("localhost", 0)
+    interaction = fake_interaction(log, agent={"fails_in": "teardown"})
+    with pytest.raises(Boom):  # noqa: PT012
+        async with start(interaction, {}, {}, {}, config) as system, aiohttp.ClientSession() as client:
+            assert system.web_api_address is not None
+            host, port = system.web_api_address
+            async with client.post(f"http://{host}:{port}/api/shutdown") as answer:
+                assert (answer.status, await answer.json()) == (500, {"error": "Internal server error"})

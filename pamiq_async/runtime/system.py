@@ -172,8 +172,14 @@ class System:
         return self._ending.error
 
     async def wait_finished(self) -> None:
-        """Wait until the last state is saved, though the control server may still be up."""
+        """Wait until the last state is saved, though the control server may still be up.
+
+        Raises:
+            Exception: the error that ended the system, if one did.
+        """
         await self._finished.wait()
+        if isinstance(self.error, Exception):
+            raise self.error
 
     def statistics(self) -> Statistics:
         """What the system knows about its own running."""

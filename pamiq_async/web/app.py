@@ -45,8 +45,8 @@ class Controllable(Protocol):
         """Wait until all but the control server has ended."""
 
 
-SYSTEM: web.AppKey[Controllable] = web.AppKey("pamiq_async_system", Controllable)
-"""Where an application keeps its system; see `cleanup_ctx`."""
+SYSTEM: web.AppKey[Any] = web.AppKey("pamiq_async_system", object)
+"""Where an application keeps the `System` that `cleanup_ctx` started."""
 
 
 def control_app(
@@ -138,7 +138,7 @@ class _Calls:
         return await self._answer(request, asyncio.ensure_future(system.wait_finished()))
 
     def _of(self, request: web.Request) -> Controllable:
-        system = request.config_dict.get(SYSTEM) if self._system is None else self._system
+        system: Controllable | None = self._system or request.config_dict.get(SYSTEM)
         if system is None:
             raise LookupError(
                 "control_app() has no system: give it one, or start one in an application around it with cleanup_ctx()"

@@ -84,25 +84,37 @@ async def _listen(host: str, port: int, *, needs_loopback: bool) -> list[socket.
 
 
 def _listen_at(places: Sequence[_Place], port: int) -> list[socket.socket]:
-    with contextlib.ExitStack() as unfinished:
-        listeners: list[socket.socket] = []
-        missing: OSError | None = None
+    listeners: list[socket.socket] = []
+    missing: OSError | None = None
+    try:
         for family, where in places:
             try:
-                listener = unfinished.enter_context(socket.socket(family, socket.SOCK_STREAM))
-                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                if family == socket.AF_INET6:
-                    listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                listener.bind((where[0], listeners[0].getsockname()[1] if listeners else port, *where[2:]))
-                listener.listen(128)
+                listeners.append(_listener(family, (where[0], port, *where[2:])))
             except OSError as error:
                 if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                     raise
                 missing = error  # a name may have addresses of a family that this machine has not
-                continue
-            listener.setblocking(False)
-            listeners.append(listener)
+            else:
+                port = listeners[0].getsockname()[1]
         if missing is not None and not listeners:
             raise missing
-        unfinished.pop_all()
-        return listeners
+    except OSError:
+        for listener in listeners:
+            listener.close()
+        raise
+    return listeners
+
+
+def _listener(family: int, address: tuple[Any, ...]) -> socket.socket:
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind(address)
+        listener.listen(128)
+        listener.setblocking(False)
+    except OSError:
+        listener.close()
+        raise
+    return listener

@@ -364,7 +364,7 @@ def host(passed: list[str]) -> web.Application:
         return web.Response(text="a page")
 
     async def broken(request: web.Request) -> web.Response:
-        raise web.HTTPTeapot
+        raise web.HTTPGone
 
     app = web.Application(middlewares=[counts])
     app.add_routes([web.get("/", page), web.get("/broken", broken)])
@@ -393,7 +393,7 @@ async def test_a_mounted_app_leaves_the_pages_around_it_alone(
     foreign = {"Origin": "http://evil.example", "Host": "evil.example"}
 
     assert await (await client.get("/", headers=foreign)).text() == "a page"
-    assert (await client.get("/broken")).status == 418
+    assert (await client.get("/broken")).status == 410
     assert await (await client.get("/missing")).text() == "404: Not Found"
     assert (await client.get("/api/status")).status == 404
 
@@ -496,7 +496,7 @@ async def test_a_mounted_app_answers_ended_once_the_system_has_ended(
     client = await client_of(host)
 
     first = await client.post("/agent/api/shutdown")
-    await host[SYSTEM].wait()  # type: ignore[attr-defined]
+    await host[SYSTEM].wait()
     second = await client.post("/agent/api/shutdown")
     status = await client.get("/agent/api/status")
     too_late = await client.post("/agent/api/pause")
@@ -551,7 +551,7 @@ async def test_an_agent_that_fails_leaves_the_application_running_and_its_error_
     host.add_subapp("/agent", control_app())
     client = await client_of(host)
     with pytest.raises(Boom):
-        await host[SYSTEM].wait()  # type: ignore[attr-defined]
+        await host[SYSTEM].wait()
 
     status = await (await client.get("/agent/api/status")).json()
     page = await (await client.get("/")).text()

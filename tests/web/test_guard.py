@@ -301,10 +301,14 @@ async def test_a_large_body_is_refused(system: Any, client: Any, chunked: bool) 
     assert system.calls == []
 
 
-async def test_a_body_announced_as_large_is_refused_before_it_comes(client: Any) -> None:
+@pytest.mark.parametrize(
+    "start_of_body",
+    [b"Content-Length: 10000000000\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n2000\r\n" + b"x" * 0x2000 + b"\r\n"],
+)
+async def test_a_large_body_is_refused_before_all_of_it_has_come(client: Any, start_of_body: bytes) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
 
-    writer.write(b"POST /api/pause HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10000000000\r\n\r\n")
+    writer.write(b"POST /api/pause HTTP/1.1\r\nHost: localhost\r\n" + start_of_body)
     status_line = await reader.readline()
 
     writer.close()
