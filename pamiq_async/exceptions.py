@@ -19,7 +19,7 @@
         ├── PickleRefused  (ValueError)    the state holds pickled objects
         └── StatesDirLocked (BlockingIOError)
 
-Each is also the builtin error that it is, so ``except TimeoutError`` catches a :class:`PauseTimeout`.
+Each is also the builtin error that it is, so ``except TimeoutError`` catches a `PauseTimeout`.
 """
 
 from __future__ import annotations

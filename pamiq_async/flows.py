@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, TypeVar
 
 from .exceptions import attach
-from .hooks import Hook, Kind, in_lane, kind_of
+from .hooks import Hook, Kind, home_lane, in_lane, kind_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -32,10 +32,14 @@ class Together:
         """Whether every hook of every chain is."""
         return all(flow.blocking for flow in self.flows.values())
 
+    def run(self, *args: Any) -> dict[str, Any]:
+        """Run the chains one after another, when all of them are blocking."""
+        return {name: flow.run(*self._input(name, args)) for name, flow in self.flows.items()}
+
     async def arun(self, *args: Any) -> dict[str, Any]:
         """Run the chains from a coroutine, the blocking ones one after another in one trip to the lane."""
         results: dict[str, Any] = dict.fromkeys(self.flows)
-        inputs = {name: (args[0][name],) if self.spread else () for name in self.flows}
+        inputs = {name: self._input(name, args) for name in self.flows}
 
         def run_blocking() -> None:
             for name, flow in self.flows.items():
@@ -51,11 +55,14 @@ class Together:
         await at_the_same_time(tasks)
         return results
 
+    def _input(self, name: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (args[0][name],) if self.spread else ()
+
 
 def flows_through(stages: Callable[[Any], Iterable[Hook | Together]]) -> Callable[[F], F]:
     """Declare that a composite's hook is nothing but a chain of its children's hooks.
 
-    The decorated method is the same chain in plain code, used when every child is blocking and outside of systems.
+    The decorated method is the same chain in plain code, for those who call it; a flow goes to the children's hooks.
     """
 
     def decorate(method: F) -> F:
@@ -69,17 +76,13 @@ class Flow:
     """A chain of hooks, compiled: the first takes what `run` is given, each next one the value before it."""
 
     def __init__(self, hooks: Iterable[Hook | Together]) -> None:
-        stages = [stage for hook in hooks for stage in _expand(hook)]
-        self.blocking = all(_runs_on_lane(stage) for stage in stages)
+        self._segments = list(_segments(stage for hook in hooks for stage in _expand(hook)))
+        self.blocking = all(kind is Kind.LANE for kind, _ in self._segments)
         if self.blocking:
-            self.run: Callable[..., Any] = _chain([s for s in stages if not isinstance(s, Together)])
-        else:
-            self._segments = list(_segments(stages))
+            [(_, self.run)] = self._segments  # neighbours are one segment
 
     async def arun(self, *args: Any) -> Any:
         """Run the chain from a coroutine, with one trip to the lane per run of neighbouring blocking hooks."""
-        if self.blocking:
-            return await in_lane(self.run, *args)
         value: Any = None
         for kind, function in self._segments:
             if kind is Kind.INLINE:
@@ -93,32 +96,32 @@ class Flow:
 
 
 def _expand(hook: Hook | Together) -> Iterable[Hook | Together]:
-    """A composite's hook as its stages; the hook itself where it runs blocking hooks by name."""
+    """A composite's hook as its stages, through all levels."""
     stages = getattr(getattr(hook, "__func__", None), "_pamiq_stages", None)
     if stages is None:
         return [hook]
-    expanded = [stage for child in stages(hook.__self__) for stage in _expand(child)]  # type: ignore[union-attr]
-    if any(isinstance(stage, Together) and stage.blocking for stage in expanded):
-        return [hook]
-    return expanded
-
-
-def _runs_on_lane(stage: Hook | Together) -> bool:
-    return stage.blocking if isinstance(stage, Together) else kind_of(stage) is Kind.LANE
+    return [stage for child in stages(hook.__self__) for stage in _expand(child)]  # type: ignore[union-attr]
 
 
 def _segments(stages: Iterable[Hook | Together]) -> Iterable[tuple[Kind, Hook]]:
-    blocking: list[Hook] = []
+    neighbours: list[Hook] = []
     for stage in stages:
-        if not isinstance(stage, Together) and kind_of(stage) is Kind.LANE:
-            blocking.append(stage)
+        kind, hook = _kind_and_hook(stage)
+        if kind is Kind.LANE:
+            neighbours.append(hook)
             continue
-        if blocking:
-            yield Kind.LANE, _chain(blocking)
-            blocking = []
-        yield (Kind.LOOP, stage.arun) if isinstance(stage, Together) else (kind_of(stage), stage)
-    if blocking:
-        yield Kind.LANE, _chain(blocking)
+        if neighbours:
+            yield Kind.LANE, _chain(neighbours)
+            neighbours = []
+        yield kind, hook
+    if neighbours:
+        yield Kind.LANE, _chain(neighbours)
+
+
+def _kind_and_hook(stage: Hook | Together) -> tuple[Kind, Hook]:
+    if isinstance(stage, Together):
+        return (Kind.LANE, stage.run) if stage.blocking else (Kind.LOOP, stage.arun)
+    return kind_of(stage), stage
 
 
 def _chain(hooks: list[Hook]) -> Hook:
@@ -144,13 +147,20 @@ async def at_the_same_time(coroutines: Iterable[Coroutine[Any, Any, Any]]) -> No
     if len(coroutines) == 1:
         await coroutines[0]
         return
+    lane = home_lane.get()
+    tasks: list[asyncio.Task[Any]] = []
     try:
         async with asyncio.TaskGroup() as group:
             for coroutine in coroutines:
-                group.create_task(coroutine)
-        return
+                tasks.append(group.create_task(coroutine))
+                if lane is not None:
+                    lane.adopt(tasks[-1])
     except BaseExceptionGroup as errors:
         first, *others = errors.exceptions
+    else:
+        for task in tasks:
+            task.result()  # raises if one was cancelled by itself, which the group takes for a normal end
+        return
     for other in others:
         attach(first, other, "at the same time")
     raise first  # here, so that its own cause and context stay as they are

@@ -22,12 +22,12 @@ import traceback
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar, copy_context
 from enum import Enum, auto
-from types import CodeType, CoroutineType, FrameType
+from types import CoroutineType, FrameType
 from typing import Any, NamedTuple, TypeVar
 
 import anyio.to_thread
 
-from .exceptions import BlockingCall
+from .exceptions import BlockingCall, attach
 
 logger = logging.getLogger(__name__)
 
@@ -63,26 +63,31 @@ def nonblocking(hook: F) -> F:
 
 
 def kind_of(hook: Hook) -> Kind:
-    """Find out where `hook` runs."""
-    function = hook
-    while isinstance(function, functools.partial):
-        function = function.func
-    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-        getattr(type(function), "__call__", None)  # noqa: B004  (an object whose __call__ is async def)
-    ):
+    """Find out where `hook` runs; it may be any callable, also an object with ``__call__``."""
+    function = _without_partial(hook)
+    call_method = getattr(type(function), "__call__", None)  # noqa: B004  (what it is, not whether there is one)
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call_method):
         return Kind.LOOP
-    if getattr(function, "_pamiq_nonblocking", False) is True:  # a mock has every attribute
+    # "is True", because a mock has every attribute.
+    if any(getattr(f, "_pamiq_nonblocking", False) is True for f in (function, call_method)):
         return Kind.INLINE
     return Kind.LANE
 
 
 def describe(hook: Hook) -> str:
     """Name a hook as its user would: ``MyAgent.step``."""
+    hook = _without_partial(hook)
     owner = getattr(hook, "__self__", None)
     name = getattr(hook, "__name__", None) or type(hook).__name__
     if owner is not None and not inspect.ismodule(owner):
         return f"{(owner if isinstance(owner, type) else type(owner)).__qualname__}.{name}"
     return str(getattr(hook, "__qualname__", name))
+
+
+def _without_partial(hook: Hook) -> Hook:
+    while isinstance(hook, functools.partial):
+        hook = hook.func
+    return hook
 
 
 # --- Lanes ------------------------------------------------------------------------------------------------
@@ -94,7 +99,7 @@ class _Job(NamedTuple):
     args: tuple[Any, ...]
 
 
-_thread = threading.local()  # .lane: the lane that this thread serves
+_thread = threading.local()  # .lane: the lane whose thread this is
 # The lane of the role that runs this code; None outside of a system.
 home_lane: ContextVar[Lane | None] = ContextVar("pamiq_async_lane", default=None)
 
@@ -103,17 +108,20 @@ class Lane:
     """One thread with a queue; runs one job at a time, in order.
 
     The thread is a daemon: a job that hangs can't hold the interpreter's exit. It runs in a copy of the context in
-    which `start` was called, so it knows its system's clock.
+    which `start` was called, so it knows its system's clock. What a job sets in a context variable stays for the next.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self.is_busy = False
+        self.is_abandoned = False
+        self.helpers: set[asyncio.Task[Any]] = set()
+        """Tasks beside the role's own that run its hooks just now."""
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()  # None: look whether to go on serving
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._portals: set[concurrent.futures.Future[Any]] = set()
-        self.is_busy = False
-        self.is_abandoned = False
+        self._is_released = False
 
     def start(self) -> None:
         """Start the thread; results will be handed to the running loop."""
@@ -126,34 +134,29 @@ class Lane:
     async def run(self, function: Callable[..., R], *args: Any) -> R:
         """Run a blocking function on the thread and wait for its result.
 
-        When the waiting task is cancelled the job goes on; later jobs queue up behind it.
+        When the waiting task is cancelled, a job that has begun goes on and later ones queue up behind it; one that has
+        not is dropped.
+
+        Raises:
+            CancelledError: the lane was abandoned.
+            RuntimeError: the lane was released.
         """
         assert self._loop is not None, f"lane {self.name} was not started"
+        if self.is_abandoned:
+            raise asyncio.CancelledError(f"lane {self.name} was given up")
+        if self._is_released:
+            raise RuntimeError(f"{describe(function)} was called after lane {self.name} had ended")
         future: asyncio.Future[R] = self._loop.create_future()
         self._jobs.put(_Job(future, function, args))
         return await future
 
-    def serve(self) -> None:
-        """Run jobs until `release`. A job may call it to let others in while it waits."""
-        while (job := self._jobs.get()) is not None:
-            if job.future.cancelled():
-                continue
-            was_busy, self.is_busy = self.is_busy, True
-            outcome: tuple[Any, BaseException | None]
-            try:
-                outcome = job.function(*job.args), None
-            except BaseException as error:  # handed over, whatever it is: it belongs to whoever waits
-                outcome = None, error
-            self.is_busy = was_busy
-            self._hand_over(job.future, *outcome)
-            del job, outcome  # keep nothing alive while waiting for the next
-
     def release(self) -> None:
-        """End the innermost `serve`: a nested one returns to its job, the outermost ends the thread."""
+        """End the thread once the jobs so far are done."""
+        self._is_released = True
         self._jobs.put(None)
 
     async def close(self) -> None:
-        """End the thread, once the jobs before this are done, and wait for that; not for one that was abandoned."""
+        """End the thread, once the jobs so far are done, and wait for that; not for one that was abandoned."""
         self.release()
         if self._thread is not None and not self.is_abandoned:
             await anyio.to_thread.run_sync(self._thread.join)
@@ -169,22 +172,44 @@ class Lane:
         """From a job: have the loop run a coroutine, and wait for it.
 
         Jobs that arrive meanwhile are run while waiting: the coroutine may need the lane itself, or the system may want
-        to save what lives on it.
+        to save what lives on it. A thread that a job or a hook started may call this too; it just waits.
+
+        Raises:
+            CancelledError: the coroutine was cancelled, or the lane was abandoned.
+            RuntimeError: the loop has closed.
         """
         assert self._loop is not None
-        portal = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        if self.is_abandoned:
+            coroutine.close()
+            raise asyncio.CancelledError(f"lane {self.name} was given up")
+        helper = self._help(coroutine)
+        try:
+            portal = asyncio.run_coroutine_threadsafe(helper, self._loop)
+        except RuntimeError:
+            helper.close()
+            coroutine.close()
+            raise
         self._portals.add(portal)
-        portal.add_done_callback(self._end_portal)
-        self.serve()
-        return portal.result()
+        portal.add_done_callback(self._portals.discard)
+        if self.is_abandoned:  # just now, when this was not among the portals yet
+            portal.cancel()
+        if getattr(_thread, "lane", None) is self:
+            portal.add_done_callback(lambda _: self._jobs.put(None))
+            self._serve(portal.done)
+            self._jobs.put(None)  # this may have taken the one that told an outer serve to look
+        try:
+            return portal.result()
+        except concurrent.futures.CancelledError:
+            raise asyncio.CancelledError from None  # they are two classes; coroutines know this one
 
-    def _end_portal(self, portal: concurrent.futures.Future[Any]) -> None:
-        self._portals.discard(portal)
-        self.release()
+    def adopt(self, task: asyncio.Task[Any]) -> None:
+        """Count a task among those that run the role's hooks, until it is done."""
+        self.helpers.add(task)
+        task.add_done_callback(self.helpers.discard)
 
     def frame(self) -> FrameType | None:
         """What the thread executes just now."""
-        if self._thread is None or self._thread.ident is None:
+        if self._thread is None or self._thread.ident is None or not self._thread.is_alive():
             return None
         return sys._current_frames().get(self._thread.ident)
 
@@ -195,29 +220,50 @@ class Lane:
 
     def _main(self) -> None:
         _thread.lane = self
-        self.serve()
+        self._serve(lambda: self._is_released and self._jobs.empty())
+
+    def _serve(self, is_over: Callable[[], bool]) -> None:
+        """Run jobs until there is nothing to serve for; a job may serve others while it waits."""
+        while (job := self._jobs.get()) is not None or not is_over():
+            if job is None or job.future.cancelled():
+                continue
+            was_busy, self.is_busy = self.is_busy, True
+            outcome: tuple[Any, BaseException | None]
+            try:
+                outcome = job.function(*job.args), None
+            except BaseException as error:  # handed over, whatever it is: it belongs to whoever waits
+                outcome = None, error
+            self.is_busy = was_busy
+            self._hand_over(job.future, *outcome)
+            del job, outcome  # keep nothing alive while waiting for the next
+
+    async def _help(self, coroutine: Coroutine[Any, Any, R]) -> R:
+        task = asyncio.current_task()
+        assert task is not None
+        self.adopt(task)
+        return await coroutine
 
     def _hand_over(self, future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
         assert self._loop is not None
         try:
-            self._loop.call_soon_threadsafe(_settle, future, result, error)
+            self._loop.call_soon_threadsafe(self._settle, future, result, error)
         except RuntimeError:  # the loop has closed: nobody waits any more
             logger.debug("lane %s: the loop closed before a job ended", self.name)
 
-
-def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
-    if future.done():
-        return
-    if isinstance(error, StopIteration):  # a Future can't carry it, nor can a coroutine raise it
-        stopped = RuntimeError("a hook raised StopIteration; raise EndOfInteraction to end the system")
-        stopped.__cause__ = error
-        error = stopped
-    if error is None:
-        future.set_result(result)
-    elif isinstance(error, asyncio.CancelledError):
-        future.cancel()
-    else:
-        future.set_exception(error)
+    def _settle(self, future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
+        if future.done():
+            if error is not None:
+                logger.warning("lane %s: a job failed after its caller was cancelled", self.name, exc_info=error)
+        elif error is None:
+            future.set_result(result)
+        elif isinstance(error, asyncio.CancelledError):
+            future.cancel()
+        elif isinstance(error, StopIteration):  # a Future can't carry it, nor can a coroutine raise it
+            stopped = RuntimeError("a hook raised StopIteration; raise EndOfInteraction to end the system")
+            stopped.__cause__ = error
+            future.set_exception(stopped)
+        else:
+            future.set_exception(error)
 
 
 async def in_lane(function: Callable[..., R], *args: Any) -> R:
@@ -241,33 +287,51 @@ async def acall(hook: Hook, *args: Any) -> Any:
         return await in_lane(hook, *args)
     deferred: list[tuple[Hook, tuple[Any, ...]]] = []
     token = _deferred.set(deferred)
+    failure: Exception | None = None
+    result: Any = None
     try:
         result = hook(*args)
         if kind is Kind.LOOP:
             result = await result
+    except Exception as error:  # what it had passed on by then still gets its call, as in a plain def hook
+        failure = error
     finally:
         _deferred.reset(token)
-    for child_hook, child_args in deferred:
-        await acall(child_hook, *child_args)
+    try:
+        for child_hook, child_args in deferred:
+            await acall(child_hook, *child_args)
+    except Exception as second:
+        if failure is None:
+            raise
+        attach(failure, second, f"after {describe(hook)}")
+    if failure is not None:
+        raise failure
     return result
 
 
 def call(hook: Hook, *args: Any) -> Any:
     """Call a child's hook, whose value is needed, from inside a plain `def` hook.
 
-    On a lane a child's `async def` hook is run on the loop and waited for. In an `async def` hook the child's
-    coroutine is handed on, to be awaited.
+    On a lane a child's `async def` hook is run on the loop and waited for. On the loop, as in an `async def` hook, the
+    child's coroutine is handed on, to be awaited.
 
     Raises:
         BlockingCall: an `async def` hook reached a child's blocking hook through ``super()``.
+        TypeError: in plain code outside of a system, for a child whose hook is `async def`.
     """
-    if on_loop() and home_lane.get() is not None and kind_of(hook) is Kind.LANE:
-        raise BlockingCall(
-            f"{describe(hook)} is a plain def hook and was called on the event loop, from an async def hook; "
-            f"make it async def, mark it @nonblocking, or make the calling hook a plain def"
-        )
+    if on_loop():
+        if home_lane.get() is not None and kind_of(hook) is Kind.LANE:
+            raise BlockingCall(
+                f"{describe(hook)} is a plain def hook and was called on the event loop, from an async def hook; "
+                f"make it async def, mark it @nonblocking, or make the calling hook a plain def"
+            )
+        return hook(*args)
     result = hook(*args)
-    if type(result) is CoroutineType and (lane := getattr(_thread, "lane", None)) is not None:
+    if type(result) is CoroutineType:
+        lane: Lane | None = getattr(_thread, "lane", None)
+        if lane is None:
+            result.close()
+            raise _outside_of_a_system(hook)
         return lane.call_on_loop(result)
     return result
 
@@ -276,12 +340,12 @@ def put_off_on_loop(hook: F) -> F:
     """Decorate a base class's own lifecycle hook that blocks or passes itself on.
 
     An `async def` override calls it as ``super().hook()``, on the loop and without await. Then it is run on the lane
-    as soon as the override has returned.
+    as soon as the override has returned. A function whose first argument is the component will do, too.
     """
 
     @functools.wraps(hook)
     def put_off(self: Any, *args: Any) -> None:
-        if getattr(_thread, "lane", None) is None and (deferred := _deferred.get()) is not None and on_loop():
+        if (deferred := _deferred.get()) is not None and on_loop():
             deferred.append((functools.partial(hook, self), args))
         else:
             hook(self, *args)
@@ -293,23 +357,26 @@ def pass_on(hook: Hook, *args: Any) -> None:
     """Pass a lifecycle hook on to a child, from inside a composite's plain `def` hook.
 
     On a lane it is done at once. When ``super().setup()`` is called in an `async def` hook, which is on the loop and
-    can't wait, the child's hook is called as soon as the calling hook has returned.
+    can't wait, the child's hook is called as soon as the calling hook has returned, or failed.
 
     Raises:
         TypeError: outside of a system, for a child whose hook is `async def`.
     """
-    lane = getattr(_thread, "lane", None)
-    if lane is None and (deferred := _deferred.get()) is not None and on_loop():
+    if (deferred := _deferred.get()) is not None and on_loop():
         deferred.append((hook, args))
     elif kind_of(hook) is not Kind.LOOP:
         hook(*args)
-    elif lane is not None:
+    elif (lane := getattr(_thread, "lane", None)) is not None:
         lane.call_on_loop(acall(hook, *args))
     else:
-        raise TypeError(
-            f"{describe(hook)} is async def and can't be called from plain code outside of a system; "
-            f"await it, or start a system"
-        )
+        raise _outside_of_a_system(hook)
+
+
+def _outside_of_a_system(hook: Hook) -> TypeError:
+    return TypeError(
+        f"{describe(hook)} is async def and can't be called from plain code outside of a system; "
+        f"await it, or start a system"
+    )
 
 
 def on_loop() -> bool:
@@ -319,56 +386,3 @@ def on_loop() -> bool:
     except RuntimeError:
         return False
     return True
-
-
-# --- What runs just now -----------------------------------------------------------------------------------
-
-HOOK_NAMES = frozenset(
-    {
-        "affect",
-        "is_trainable",
-        "load_state",
-        "observe",
-        "on_data_collectors_attached",
-        "on_data_users_attached",
-        "on_inference_models_attached",
-        "on_paused",
-        "on_resumed",
-        "on_training_models_attached",
-        "operate",
-        "read",
-        "save_state",
-        "setup",
-        "step",
-        "sync",
-        "sync_impl",
-        "sync_models",
-        "teardown",
-        "train",
-        "wrap",
-    }
-)
-
-
-def running_hook(frame: FrameType | None) -> str | None:
-    """Name the innermost hook in a stack: ``MyAgent.step``; None if there is none."""
-    while frame is not None:
-        if frame.f_code.co_name in HOOK_NAMES and _first_argument(frame.f_code) == "self":
-            return f"{type(frame.f_locals['self']).__qualname__}.{frame.f_code.co_name}"
-        frame = frame.f_back
-    return None
-
-
-def awaiting_hook(task: asyncio.Task[Any] | None) -> str | None:
-    """Name the innermost `async def` hook that a task is in; None if there is none."""
-    coroutine: Any = task.get_coro() if task is not None else None
-    found = None
-    while coroutine is not None:
-        frame = getattr(coroutine, "cr_frame", None)
-        found = running_hook(frame) or found
-        coroutine = getattr(coroutine, "cr_await", None)
-    return found
-
-
-def _first_argument(code: CodeType) -> str | None:
-    return code.co_varnames[0] if code.co_argcount else None

@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from enum import Enum
+from types import FrameType
 from typing import Any
 
 from .exceptions import BlockingCall, PamiqError, SystemShutdown, attach
-from .hooks import Hook, Lane, acall, awaiting_hook, home_lane, pass_on, running_hook
+from .hooks import Hook, Lane, acall, home_lane, on_loop, pass_on, put_off_on_loop
 from .time import TimeController, get_global_time_controller
 
 
@@ -53,6 +55,7 @@ class PauseEventMixin:
 # --- Setting children up and tearing them down ------------------------------------------------------------
 
 
+@put_off_on_loop
 def set_up(parent: InteractionEventMixin, children: Iterable[InteractionEventMixin]) -> None:
     """Set children up in order. If one fails, those that were set up are torn down, and nothing else."""
     done: list[InteractionEventMixin] = []
@@ -68,6 +71,7 @@ def set_up(parent: InteractionEventMixin, children: Iterable[InteractionEventMix
     parent.__dict__["_set_up_children"] = done
 
 
+@put_off_on_loop
 def tear_down(parent: InteractionEventMixin, children: Iterable[InteractionEventMixin]) -> None:
     """Tear all children down in order; the first error is raised once all had their turn."""
     parent.__dict__.pop("_set_up_children", None)
@@ -131,7 +135,7 @@ class Gate:
 
     async def wait_none_parked(self) -> bool:
         """Wait until every role acts again; False when stopping."""
-        return await self._wait(lambda: not any(role.is_parked for role in self.roles))
+        return await self._wait(lambda: not any(role.is_parked or role.is_resuming for role in self.roles))
 
     async def wait_open(self) -> None:
         """Wait until roles may act, or must end."""
@@ -153,15 +157,11 @@ class Gate:
         self.clock.wake()  # whoever paces looks at the gate
 
     async def _wait(self, condition: Callable[[], bool], timeout: float = math.inf) -> bool:
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(None if timeout == math.inf else timeout):
-                while not condition():
-                    if self.is_stopping:
-                        return False
+                while not (self.is_stopping or condition()):
                     await self.wait_moved()
-        except TimeoutError:
-            return False
-        return True
+        return not self.is_stopping and condition()
 
 
 class GateClosed(PamiqError):
@@ -181,7 +181,8 @@ class Role:
         self.component = component
         self.gate = gate
         self.lane = Lane(f"pamiq-{name}")
-        self.is_parked = False
+        self.is_parked = False  # stands still: none of its hooks runs, but for those called by `call`
+        self.is_resuming = False
         self.task: asyncio.Task[Any] | None = None
 
     @contextlib.contextmanager
@@ -215,10 +216,16 @@ class Role:
         await acall(self.component.on_paused)
         self.is_parked = True
         self.gate.role_moved()
-        await self.gate.wait_open()
-        await acall(self.component.on_resumed)
-        self.is_parked = False
-        self.gate.role_moved()
+        try:
+            await self.gate.wait_open()
+        finally:
+            self.is_parked = False
+        self.is_resuming = True
+        try:
+            await acall(self.component.on_resumed)
+        finally:
+            self.is_resuming = False
+            self.gate.role_moved()
 
     async def pause_point(self) -> None:
         """Park if the gate is closed.
@@ -226,22 +233,17 @@ class Role:
         Raises:
             SystemShutdown: the system is ending.
         """
-        if not self.gate.is_open and not self.gate.is_stopping:
+        while self.must_park() and not self.gate.is_stopping:
             await self.park()
         if self.gate.is_stopping:
             raise SystemShutdown("the system is shutting down")
-
-    def pause_point_on_lane(self) -> None:
-        """`pause_point` for a job on the lane; other jobs, such as saving, are served while it waits."""
-        if not self.gate.is_open:
-            self.lane.call_on_loop(self.pause_point())
 
     def notice_gate(self) -> None:
         """The gate moved; for roles that wait for something else."""
 
     def must_park(self) -> bool:
-        """Whether the gate is closed."""
-        return not self.gate.is_open
+        """Whether the gate is closed to this role, so that it has to park or to end."""
+        return not self.gate.is_open and (self in self.gate.roles or self.gate.is_stopping)
 
     def leave(self) -> None:
         """The role has ended and needs no waiting for."""
@@ -249,43 +251,43 @@ class Role:
         self.gate.role_moved()
 
     def running(self) -> str:
-        """Name what the role is running just now: component and hook."""
-        return awaiting_hook(self.task) or running_hook(self.lane.frame()) or "code outside of any hook"
+        """Name what the role is running just now: component and hook, or several that run at the same time."""
+        at_the_same_time = sorted({hook for task in self.lane.helpers if (hook := awaiting_hook(task))})
+        in_order = awaiting_hook(self.task) or running_hook(self.lane.frame())
+        return ", ".join(at_the_same_time) or in_order or "code outside of any hook"
 
 
 _current_role: ContextVar[Role | None] = ContextVar("pamiq_async_role", default=None)
 
 
 def in_a_role() -> str | None:
-    """The name of the role whose own task or lane calls; None elsewhere."""
+    """The name of the role whose hook calls, on its lane or in one of its tasks; None elsewhere."""
     role = _current_role.get()
     if role is None:
         return None
-    try:
-        task = asyncio.current_task()
-    except RuntimeError:
+    if not on_loop():
         return role.name
-    return role.name if task is role.task else None
+    task = asyncio.current_task()
+    return role.name if task is role.task or task in role.lane.helpers else None
 
 
 def pause_point() -> None:
     """Let a pause or shutdown in, from inside a long loop in a plain `def` hook, mostly `train`.
 
-    It returns at once while the system runs and waits while it is paused. Outside of a system it does nothing.
+    It returns at once while the system runs and waits while it is paused. Outside of a system it does nothing. While it
+    waits, the role's worker thread does what else is to be done there, such as saving.
 
     Raises:
         SystemShutdown: the system is shutting down; let it pass through, the training ends in order.
         BlockingCall: called on the event loop; use ``await apause_point()`` there.
     """
     role = _current_role.get()
-    if role is None or role.gate.is_open:
+    if role is None:
         return
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        role.pause_point_on_lane()
-    else:
+    if on_loop():
         raise BlockingCall("pause_point() would block the event loop: use 'await apause_point()' in async def hooks")
+    if role.must_park():
+        role.lane.call_on_loop(role.pause_point())
 
 
 async def apause_point() -> None:
@@ -303,7 +305,10 @@ def pace_until(deadline: float) -> None:
 
     Raises:
         GateClosed: the role must park first.
+        BlockingCall: called on the event loop.
     """
+    if on_loop():
+        raise BlockingCall("waiting for the next step would block the event loop: use 'await ….aadjust()' or 'astep()'")
     role = _current_role.get()
     if role is None:
         get_global_time_controller().wait_until(deadline)
@@ -318,3 +323,39 @@ async def apace_until(deadline: float) -> None:
         await get_global_time_controller().await_until(deadline)
     elif not await role.gate.clock.await_until(deadline, role.must_park):
         raise GateClosed
+
+
+# --- What runs just now ----------------------------------------------------------------------------------
+
+_HOOK_NAME = re.compile(
+    r"adjust_impl|affect|is_trainable|load_state|observe|on_\w+|operate|read|save_state|setup|step|sync|sync_impl"
+    r"|sync_models|teardown|train|wrap"
+)
+
+
+def running_hook(frame: FrameType | None) -> str | None:
+    """Name the innermost hook of a component in a stack: ``MyAgent.step``; None if there is none."""
+    while frame is not None:
+        name = frame.f_code.co_name
+        if _HOOK_NAME.fullmatch(name):
+            owner = type(frame.f_locals.get("self"))
+            if _is_component(owner):  # optimizers have a step too
+                return f"{owner.__qualname__}.{name}"
+        frame = frame.f_back
+    return None
+
+
+def awaiting_hook(task: asyncio.Task[Any] | None) -> str | None:
+    """Name the innermost `async def` hook that a task is in; None if there is none."""
+    coroutine: Any = task.get_coro() if task is not None else None
+    found = None
+    while coroutine is not None:
+        frame = getattr(coroutine, "cr_frame", None)
+        found = running_hook(frame) or found
+        coroutine = getattr(coroutine, "cr_await", None)
+    return found
+
+
+def _is_component(owner: type) -> bool:
+    package = __name__.partition(".")[0]
+    return any(base.__module__.partition(".")[0] == package for base in owner.__mro__)

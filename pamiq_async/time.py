@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import math
 import threading
@@ -47,7 +48,8 @@ def _never() -> bool:
 class TimeController:
     """A clock that can be scaled, paused, saved and waited on.
 
-    Reading it takes no lock; changing it wakes all who wait on it, so that they wait for what is left.
+    Readings never go back, except by `load_state_dict`. Reading takes no lock; changing wakes all who wait, so that
+    they wait for what is left.
     """
 
     def __init__(self) -> None:
@@ -55,19 +57,19 @@ class TimeController:
         self._anchor = _Anchor(real=now, system=now, rate=1.0, epoch=_real.time() - now)
         self._scale = 1.0
         self._paused = False
-        # Guards changes of the three above; blocked sleepers wait on it.
+        self._changing = False  # while a new anchor is being made: readings by the old one would be too late
+        # Guards changes of the four above; blocked sleepers wait on it.
         self._changed = threading.Condition()
         self._listeners: set[Callable[[], object]] = set()
 
     def time(self) -> float:
         """Seconds since 1970 in system time."""
-        real, system, rate, epoch = self._anchor
-        return epoch + system + (_real.perf_counter() - real) * rate
+        system, anchor = self._read()
+        return anchor.epoch + system
 
     def perf_counter(self) -> float:
         """Seconds of system time from an arbitrary start."""
-        real, system, rate, _ = self._anchor
-        return system + (_real.perf_counter() - real) * rate
+        return self._read()[0]
 
     def monotonic(self) -> float:
         """The same clock as `perf_counter`."""
@@ -100,8 +102,7 @@ class TimeController:
             ValueError: `secs` is negative or not a number.
         """
         deadline = self.perf_counter() + _checked_duration(secs)
-        if secs == 0:
-            await asyncio.sleep(0)
+        await asyncio.sleep(0)  # others get their turn, however short it is
         await self.await_until(deadline)
 
     def wait_until(self, deadline: float, interrupted: Callable[[], bool] = _never) -> bool:
@@ -123,7 +124,7 @@ class TimeController:
         loop = asyncio.get_running_loop()
         while not interrupted():
             woken = loop.create_future()
-            with self._listening(lambda w=woken: loop.call_soon_threadsafe(_set, w)):  # type: ignore[misc]
+            with self._listening(functools.partial(_set_from_any_thread, loop, woken)):
                 remaining = self._real_seconds_until(deadline)  # after listening: no change is missed
                 if remaining is not None and remaining <= 0:
                     return True
@@ -173,9 +174,8 @@ class TimeController:
 
     def state_dict(self) -> dict[str, float]:
         """What `load_state_dict` takes: the present readings of `time` and `perf_counter`."""
-        real, system, rate, epoch = self._anchor
-        now = system + (_real.perf_counter() - real) * rate
-        return {"time": epoch + now, "perf_counter": now}
+        system, anchor = self._read()
+        return {"time": anchor.epoch + system, "perf_counter": system}
 
     def load_state_dict(self, state: Mapping[str, float]) -> None:
         """Take time back, or forward, to when `state_dict` was called.
@@ -188,8 +188,7 @@ class TimeController:
             raise ValueError(f"not the state of a clock: {dict(state)!r}; needs finite 'time' and 'perf_counter'")
         time, perf_counter = (float(r) for r in readings if r is not None)
         with self._changed:
-            rate = self._anchor.rate
-            self._anchor = _Anchor(_real.perf_counter(), perf_counter, rate, time - perf_counter)
+            self._anchor = _Anchor(_real.perf_counter(), perf_counter, self._anchor.rate, time - perf_counter)
         self.wake()
 
     def save_state(self, path: Path) -> None:
@@ -200,29 +199,38 @@ class TimeController:
         """Read what `save_state` wrote."""
         self.load_state_dict(json.loads(path.with_suffix(".json").read_text(encoding="utf-8")))
 
+    def _read(self) -> tuple[float, _Anchor]:
+        """The present `perf_counter()`, and the anchor by which it was read."""
+        anchor = self._anchor
+        now = _real.perf_counter()
+        if self._changing or self._anchor is not anchor:  # in this order: changed while reading
+            with self._changed:
+                anchor, now = self._anchor, _real.perf_counter()
+        return anchor.system + (now - anchor.real) * anchor.rate, anchor
+
     def _change(self, *, scale: float | None = None, paused: bool | None = None) -> None:
         with self._changed:
-            self._scale = self._scale if scale is None else float(scale)
-            self._paused = self._paused if paused is None else paused
-            real, system, rate, epoch = self._anchor
-            now = _real.perf_counter()
-            self._anchor = _Anchor(
-                real=now,
-                system=system + (now - real) * rate,
-                rate=0.0 if self._paused else self._scale,
-                epoch=epoch,
-            )
+            self._changing = True
+            try:
+                scale = self._scale if scale is None else float(scale)
+                paused = self._paused if paused is None else paused
+                real, system, rate, epoch = self._anchor
+                now = _real.perf_counter()
+                system += (now - real) * rate
+                self._anchor = _Anchor(now, system, 0.0 if paused else scale, epoch)
+                self._scale, self._paused = scale, paused
+            finally:
+                self._changing = False
         self.wake()
 
     def _real_seconds_until(self, deadline: float) -> float | None:
         """None: not before something changes."""
-        real, system, rate, _ = self._anchor
-        remaining = deadline - (system + (_real.perf_counter() - real) * rate)
-        if remaining <= 0:
+        now, anchor = self._read()
+        if now >= deadline:
             return 0.0
-        if rate == 0 or remaining == math.inf:
+        if anchor.rate == 0 or deadline == math.inf:
             return None
-        return remaining / rate
+        return (deadline - now) / anchor.rate
 
     @contextlib.contextmanager
     def _listening(self, listener: Callable[[], object]) -> Iterator[None]:
@@ -238,6 +246,11 @@ class TimeController:
 def _set(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
+
+
+def _set_from_any_thread(loop: asyncio.AbstractEventLoop, future: asyncio.Future[None]) -> None:
+    with contextlib.suppress(RuntimeError):  # a loop that was closed with tasks left over
+        loop.call_soon_threadsafe(_set, future)
 
 
 def _checked_duration(secs: float) -> float:

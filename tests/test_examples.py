@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ NOTEBOOKS = sorted(EXAMPLES.glob("*.ipynb"))
 # What makes each script end within seconds. A script that needs nothing for that has an empty list.
 SHORTENED: dict[str, list[str]] = {
     "async_sensors.py": ["--seconds", "2"],
+    "cartpole.py": ["--port", "0", "--seconds", "3"],
     "inside_aiohttp.py": ["--port", "0", "--seconds", "2"],
     "minimal.py": ["--seconds", "1"],
 }
@@ -48,6 +50,19 @@ def test_a_script_runs(script: Path, tmp_path: Path) -> None:
     # Such as come from a finalizer or a forgotten task, which leave the exit code at zero.
     assert "Traceback" not in result.stderr
     assert "ResourceWarning" not in result.stderr
+
+
+@pytest.mark.timeout(120)
+def test_cartpole_learns_and_goes_on_where_it_ended(tmp_path: Path) -> None:
+    cartpole = str(EXAMPLES / "cartpole.py")
+    learning = run(tmp_path, cartpole, "--port", "0", "--episodes", "100", "--seconds", "90").stdout
+    resumed = run(tmp_path, cartpole, "--port", "0", "--seconds", "2", "--resume").stdout
+
+    means = [float(mean) for mean in re.findall(r"([\d.]+) steps$", learning, re.MULTILINE)]
+    assert means[0] < 60, "by chance alone"
+    assert max(means) >= 150
+    _, first, *_ = resumed.splitlines()
+    assert first == next(line for line in reversed(learning.splitlines()) if line.endswith(" steps"))
 
 
 @pytest.mark.timeout(90)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
+import operator
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -28,7 +28,7 @@ class DataBuffer(ABC, PersistentStateMixin, Generic[T, R]):
             None warns: the queue grows without bound while nobody trains.
 
     Raises:
-        ValueError: `max_queue_size` is not a positive whole number.
+        ValueError: `max_queue_size` is less than 1.
     """
 
     _max_queue_size: int | None = None
@@ -44,7 +44,7 @@ class DataBuffer(ABC, PersistentStateMixin, Generic[T, R]):
                 stacklevel=2,
             )
         else:
-            checked_size("max_queue_size", max_queue_size)
+            max_queue_size = checked_size("max_queue_size", max_queue_size)
         self._max_queue_size = max_queue_size
 
     @property
@@ -63,12 +63,6 @@ class DataBuffer(ABC, PersistentStateMixin, Generic[T, R]):
     @abstractmethod
     def __len__(self) -> int:
         """How many items the buffer holds."""
-
-    def extend(self, items: Iterable[T]) -> None:
-        """Take several items in, in order; the same as `add` for each."""
-        add = self.add
-        for item in items:
-            add(item)
 
     def clear(self) -> None:
         """Forget all items.
@@ -93,10 +87,15 @@ class DataBuffer(ABC, PersistentStateMixin, Generic[T, R]):
             )
 
 
-def checked_size(name: str, size: int) -> int:
-    """Return `size` if it is a positive whole number; the error names the argument."""
-    if isinstance(size, bool) or not isinstance(size, int):
+def checked_size(name: str, size: int, at_least: int = 1) -> int:
+    """Return `size` as an int; the error names the argument.
+
+    Raises:
+        TypeError: it is not a whole number, of Python or of NumPy.
+        ValueError: it is too small.
+    """
+    if isinstance(size, bool) or not hasattr(size, "__index__"):
         raise TypeError(f"{name} is {size!r}; it must be a whole number")
-    if size < 1:
-        raise ValueError(f"{name} is {size!r}; it must be at least 1")
-    return size
+    if size < at_least:
+        raise ValueError(f"{name} is {size!r}; it must be at least {at_least}")
+    return operator.index(size)

@@ -47,8 +47,16 @@ class DataUsersDict(UserDict[str, DataUser[Any]], PersistentStateMixin):
     """The data users of a system. Their states are saved by name."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._collectors = DataCollectorsDict()
         super().__init__(*args, **kwargs)
-        self._collectors: DataCollectorsDict | None = None
+
+    @override
+    def __setitem__(self, name: str, user: DataUser[Any]) -> None:
+        super().__setitem__(check_name(name, "data buffer"), user)
+        self._collectors[name] = user.collector
+
+    def __missing__(self, name: str) -> DataUser[Any]:
+        raise UnknownName("data buffer", name, self)
 
     @classmethod
     def from_data_buffers(
@@ -56,13 +64,11 @@ class DataUsersDict(UserDict[str, DataUser[Any]], PersistentStateMixin):
     ) -> Self:
         """A data user for each buffer."""
         buffers = {**(buffer_map or {}), **kwargs}
-        return cls({check_name(name, "data buffer"): DataUser(buffer) for name, buffer in buffers.items()})
+        return cls({name: DataUser(buffer) for name, buffer in buffers.items()})
 
     @property
     def data_collectors_dict(self) -> DataCollectorsDict:
         """The other ends."""
-        if self._collectors is None or self._collectors.keys() != self.keys():
-            self._collectors = DataCollectorsDict({name: user.collector for name, user in self.items()})
         return self._collectors
 
     @override

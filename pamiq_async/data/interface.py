@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from typing_extensions import override
 
@@ -20,6 +21,11 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
+class _Waiter(NamedTuple):
+    threshold: int
+    callback: Callable[[], object]
+
+
 class DataCollector(Generic[T]):
     """The acting end: keeps what is collected until the training end fetches it.
 
@@ -30,8 +36,8 @@ class DataCollector(Generic[T]):
     def __init__(self, max_queue_size: int | None) -> None:
         # Appended to by the acting thread, popped by the training thread; both are atomic for a deque.
         self._queue: deque[tuple[T, float]] = deque(maxlen=max_queue_size)
-        self._threshold: int | None = None
-        self._on_threshold: Callable[[], object] | None = None
+        self._waiter: _Waiter | None = None
+        self._waiter_changes = threading.Lock()  # guards changes of the above, so that each waiter is called once
 
     def collect(self, data: T) -> None:
         """Keep `data` and its system time. A mapping is copied (shallow), so its owner may reuse it."""
@@ -40,8 +46,9 @@ class DataCollector(Generic[T]):
         elif isinstance(data, Mapping):
             data = dict(data)  # type: ignore[assignment]
         self._queue.append((data, time.time()))
-        if self._threshold is not None and len(self._queue) >= self._threshold:
-            self._reach_threshold()
+        waiter = self._waiter
+        if waiter is not None and len(self._queue) >= waiter.threshold:
+            self._call(waiter)
 
     def fetch(self) -> list[tuple[T, float]]:
         """Take out all that waits, oldest first, each with its system time in seconds."""
@@ -59,17 +66,19 @@ class DataCollector(Generic[T]):
         """
         limit = self._queue.maxlen
         count = count if limit is None else min(count, limit)
-        if self._threshold is None or count < self._threshold:
-            self._on_threshold = callback
-            self._threshold = count
-        if len(self._queue) >= count:  # collected meanwhile
-            self._reach_threshold()
+        with self._waiter_changes:
+            if self._waiter is None or count < self._waiter.threshold:
+                self._waiter = _Waiter(count, callback)
+            waiter = self._waiter
+        if len(self._queue) >= waiter.threshold:  # collected meanwhile
+            self._call(waiter)
 
-    def _reach_threshold(self) -> None:
-        self._threshold = None
-        callback, self._on_threshold = self._on_threshold, None
-        if callback is not None:
-            callback()
+    def _call(self, waiter: _Waiter) -> None:
+        with self._waiter_changes:
+            if self._waiter is not waiter:  # called, or replaced, by another thread
+                return
+            self._waiter = None
+        waiter.callback()
 
 
 class DataUser(PersistentStateMixin, Generic[R]):
@@ -90,7 +99,7 @@ class DataUser(PersistentStateMixin, Generic[R]):
 
     @property
     def added_count(self) -> int:
-        """How many items were ever moved into the buffer."""
+        """How many items were ever taken from the collector."""
         return self._added
 
     @property
@@ -103,7 +112,9 @@ class DataUser(PersistentStateMixin, Generic[R]):
         fetched = self._collector.fetch()
         if not fetched:
             return
-        self._buffer.extend([data for data, _ in fetched])
+        add = self._buffer.add
+        for data, _ in fetched:
+            add(data)
         self._timestamps.extend([timestamp for _, timestamp in fetched])
         self._added += len(fetched)
         self.known_size = len(self._buffer)
@@ -127,7 +138,7 @@ class DataUser(PersistentStateMixin, Generic[R]):
 
     def clear(self) -> None:
         """Forget what is in the buffer and what waits to be moved."""
-        self._collector.fetch()
+        self._added += len(self._collector.fetch())
         self._buffer.clear()
         self._timestamps.clear()
         self.known_size = 0

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 from typing_extensions import override
 
 from pamiq_async import Agent
+from pamiq_async.interaction import call
 
 from .types import EnvReset, EnvStep, GymAction, GymObs
 
@@ -16,10 +17,11 @@ A = TypeVar("A")
 
 
 class GymAgent(Agent[GymObs[O], GymAction[A]], Generic[O, A]):
-    """Decides on an action after each reset and each step.
+    """Decides on an action after each reset and each step; both hooks may be `def` or `async def`.
 
     Attributes:
-        need_reset: set it to True in a hook to end the episode after this action; it is False again afterwards.
+        need_reset: set it to True to end the episode after the next action, whatever the environment says; the reset
+            makes it False again.
     """
 
     need_reset = False
@@ -34,16 +36,17 @@ class GymAgent(Agent[GymObs[O], GymAction[A]], Generic[O, A]):
 
     @override
     def step(self, observation: GymObs[O]) -> GymAction[A]:
-        self.need_reset = False
+        """Call `on_step`, `on_reset`, or at an episode's end both, in this order."""
         if isinstance(observation, tuple):
             last, observation = observation
             self._on_step(last)
-            self.need_reset = False  # the episode has ended anyway
         if isinstance(observation, EnvReset):
-            action = self.on_reset(observation.obs, observation.info)
+            self.need_reset = False
+            action: A = call(self.on_reset, observation.obs, observation.info)
         else:
             action = self._on_step(observation)
         return GymAction(action, self.need_reset)
 
     def _on_step(self, step: EnvStep[O]) -> A:
-        return self.on_step(step.obs, step.reward, step.terminated, step.truncated, step.info)
+        action: A = call(self.on_step, step.obs, step.reward, step.terminated, step.truncated, step.info)
+        return action

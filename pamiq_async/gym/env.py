@@ -20,7 +20,8 @@ class GymEnvironment(Environment[GymObs[O], GymAction[A]], Generic[O, A]):
 
     Args:
         env_or_id: an environment, or the id of one to be made.
-        make_kwargs: for `gymnasium.make`, with an id. `seed` seeds the first reset.
+        seed: for the first reset.
+        make_kwargs: for `gymnasium.make`, with an id.
 
     Raises:
         TypeError: an environment was given together with arguments for making one.
@@ -28,13 +29,24 @@ class GymEnvironment(Environment[GymObs[O], GymAction[A]], Generic[O, A]):
 
     def __init__(self, env_or_id: gymnasium.Env[O, A] | str, *, seed: int | None = None, **make_kwargs: Any) -> None:
         super().__init__()
-        if isinstance(env_or_id, str):
-            env_or_id = gymnasium.make(env_or_id, **make_kwargs)
-        elif make_kwargs:
+        self._id = env_or_id if isinstance(env_or_id, str) else None
+        self._env = None if isinstance(env_or_id, str) else env_or_id
+        if self._id is None and make_kwargs:
             raise TypeError(f"{sorted(make_kwargs)} are for gymnasium.make(); give them with an environment's id")
-        self.env: gymnasium.Env[O, A] = env_or_id
+        self._make_kwargs = make_kwargs
         self._seed = seed
         self._observation: GymObs[O] | None = None
+
+    @property
+    def env(self) -> gymnasium.Env[O, A]:
+        """The Gymnasium environment.
+
+        From an id it is made in `setup`, on the thread that runs it, or here if somebody asks before that.
+        """
+        if self._env is None:
+            assert self._id is not None
+            self._env = gymnasium.make(self._id, **self._make_kwargs)
+        return self._env
 
     @override
     def setup(self) -> None:
@@ -55,8 +67,11 @@ class GymEnvironment(Environment[GymObs[O], GymAction[A]], Generic[O, A]):
 
     @override
     def teardown(self) -> None:
+        """Close the environment; one that was made from an id is made anew by the next `setup`."""
         super().teardown()
         self.env.close()
+        if self._id is not None:
+            self._env = None
 
     def _reset(self, seed: int | None = None) -> EnvReset[O]:
         return EnvReset(*self.env.reset(seed=seed))

@@ -1,5 +1,6 @@
 """Agents, environments and what lies between them."""
 
+from ..hooks import acall, call
 from . import modular_env, wrappers
 from .agent import Agent
 from .env import Environment
@@ -25,6 +26,8 @@ __all__ = [
     "SensorsDict",
     "SleepIntervalAdjustor",
     "Wrapper",
+    "acall",
+    "call",
     "modular_env",
     "wrappers",
 ]

@@ -15,7 +15,7 @@ from ..hooks import pass_on
 from ..model.container import InferenceModelsDict
 from ..model.interface import InferenceModel
 from ..state_persistence.mixin import check_name
-from .composite import Composite
+from .composite import Composite, check_component
 
 ObsType = TypeVar("ObsType")
 ActType = TypeVar("ActType")
@@ -32,6 +32,7 @@ class Agent(Composite, ABC, Generic[ObsType, ActType]):
             them, and their states are saved below the parent's. The parent calls their `step` itself.
 
     Raises:
+        TypeError: a child is not an Agent.
         ValueError: a child's name can't be a file name.
     """
 
@@ -41,7 +42,10 @@ class Agent(Composite, ABC, Generic[ObsType, ActType]):
 
     def __init__(self, agents: Mapping[str, Agent[Any, Any]] | None = None) -> None:
         super().__init__()
-        self._agents = {check_name(name, "child agent"): agent for name, agent in (agents or {}).items()}
+        self._agents = {
+            check_name(name, "child agent"): check_component(agent, Agent, f"child agent {name!r}")
+            for name, agent in (agents or {}).items()
+        }
 
     @abstractmethod
     def step(self, observation: ObsType) -> ActType:

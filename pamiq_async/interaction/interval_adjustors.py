@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from typing_extensions import override
 
 from .. import time
-from ..hooks import acall
+from ..hooks import acall, pass_on
 from ..lifecycle import apace_until, pace_until
 
 STALL_PERIODS = 3
@@ -35,12 +35,12 @@ class IntervalAdjustor(ABC):
             raise ValueError(f"offset is {offset!r}; it must be at least 0 and less than the interval, {interval!r}")
         self.interval = interval
         self.offset = offset
-        self._deadline = math.nan
-        self._last_start = math.nan
+        self._deadline = -math.inf
+        self._last_start = -math.inf
 
     @property
     def deadline(self) -> float:
-        """When the next step is due, in system `perf_counter()` seconds; NaN before `reset`."""
+        """When the next step is due, in system `perf_counter()` seconds; -inf before the first `reset`."""
         return self._deadline
 
     def reset(self) -> float:
@@ -52,11 +52,11 @@ class IntervalAdjustor(ABC):
 
     @abstractmethod
     def adjust_impl(self) -> None:
-        """Wait until `deadline`."""
+        """Wait until `deadline`; `def` or `async def`."""
 
     def adjust(self) -> float:
         """Wait until the next step is due; returns the seconds since the one before."""
-        self.adjust_impl()
+        pass_on(self.adjust_impl)
         return self._advance()
 
     async def aadjust(self) -> float:
@@ -69,7 +69,7 @@ class IntervalAdjustor(ABC):
         since_last, self._last_start = now - self._last_start, now
         period = self.interval - self.offset
         self._deadline += period
-        if not now < self._deadline + (STALL_PERIODS - 1) * period:  # also when it was never reset
+        if now >= self._deadline + (STALL_PERIODS - 1) * period:  # also when it was never reset
             self._deadline = now + period
         return since_last
 

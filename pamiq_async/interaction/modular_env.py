@@ -9,10 +9,10 @@ from typing import Any, Generic, TypeVar
 
 from typing_extensions import override
 
-from ..flows import Together, flows_through
+from ..flows import Together
 from ..hooks import call
 from ..state_persistence.mixin import check_name
-from .composite import Component, Composite
+from .composite import Component, Composite, check_component, passes_through
 from .env import Environment
 
 T = TypeVar("T")
@@ -37,12 +37,16 @@ class Actuator(Component, ABC, Generic[T]):
 
 
 class ModularEnvironment(Composite, Environment[ObsType, ActType]):
-    """An environment that observes through a sensor and acts through an actuator."""
+    """An environment that observes through a sensor and acts through an actuator.
+
+    Raises:
+        TypeError: `sensor` is not a Sensor, or `actuator` not an Actuator.
+    """
 
     def __init__(self, sensor: Sensor[ObsType], actuator: Actuator[ActType]) -> None:
         super().__init__()
-        self.sensor = sensor
-        self.actuator = actuator
+        self.sensor = check_component(sensor, Sensor, "sensor")
+        self.actuator = check_component(actuator, Actuator, "actuator")
 
     @staticmethod
     def from_dict(
@@ -52,12 +56,12 @@ class ModularEnvironment(Composite, Environment[ObsType, ActType]):
         return ModularEnvironment(SensorsDict(sensors), ActuatorsDict(actuators))
 
     @override
-    @flows_through(lambda self: [self.sensor.read])
+    @passes_through(lambda self: [self.sensor.read])
     def observe(self) -> ObsType:
         return call(self.sensor.read)  # type: ignore[no-any-return]
 
     @override
-    @flows_through(lambda self: [self.actuator.operate])
+    @passes_through(lambda self: [self.actuator.operate])
     def affect(self, action: ActType) -> None:
         call(self.actuator.operate, action)
 
@@ -70,11 +74,14 @@ C = TypeVar("C", bound="Sensor[Any] | Actuator[Any]")
 
 
 class _Parts(Composite, UserDict[str, C]):
-    """Components by name."""
+    """Components of one type by name."""
+
+    _type: type[C]
 
     @override
     def __setitem__(self, name: str, part: C) -> None:
-        super().__setitem__(check_name(name, "sensor or actuator"), part)
+        kind = self._type.__name__.lower()
+        super().__setitem__(check_name(name, kind), check_component(part, self._type, f"{kind} {name!r}"))
 
     @override
     def _children(self) -> Mapping[str, Component]:
@@ -82,20 +89,30 @@ class _Parts(Composite, UserDict[str, C]):
 
 
 class SensorsDict(_Parts[Sensor[Any]], Sensor[Mapping[str, Any]]):
-    """Sensors by name. Those whose `read` is `async def` are read at the same time; the others in order."""
+    """Sensors by name. Those whose `read` is `async def` are read at the same time; the others in order.
+
+    The first error cancels the reading of the others and is raised as itself.
+    """
+
+    _type = Sensor
 
     @override
-    @flows_through(lambda self: [Together(_hooks(self, "read"), spread=False)])
+    @passes_through(lambda self: [Together(_hooks(self, "read"), spread=False)])
     def read(self) -> Mapping[str, Any]:
         """A reading of each sensor, by its name."""
         return {name: call(sensor.read) for name, sensor in self.items()}
 
 
 class ActuatorsDict(_Parts[Actuator[Any]], Actuator[Mapping[str, Any]]):
-    """Actuators by name. Those whose `operate` is `async def` run at the same time; the others in order."""
+    """Actuators by name. Those whose `operate` is `async def` run at the same time; the others in order.
+
+    The first error cancels the others and is raised as itself.
+    """
+
+    _type = Actuator
 
     @override
-    @flows_through(lambda self: [Together(_hooks(self, "operate"), spread=True)])
+    @passes_through(lambda self: [Together(_hooks(self, "operate"), spread=True)])
     def operate(self, action: Mapping[str, Any]) -> None:
         """Hand each actuator its item of `action`.
 

@@ -8,9 +8,8 @@ from typing import Generic, TypeVar
 
 from typing_extensions import override
 
-from ..flows import flows_through
 from ..hooks import call
-from .composite import Component, Composite
+from .composite import Component, Composite, check_component, passes_through
 from .env import Environment
 from .modular_env import Actuator, Sensor
 
@@ -56,7 +55,7 @@ class LambdaWrapper(Wrapper[T, W]):
         self._func = func
 
     @override
-    @flows_through(lambda self: [self._func])
+    @passes_through(lambda self: [self._func])
     def wrap(self, value: T) -> W:
         return call(self._func, value)  # type: ignore[no-any-return]
 
@@ -70,21 +69,24 @@ class SensorWrapper(Composite, Sensor[W], Generic[T, W]):
 
     Args:
         wrapper: a Wrapper, or a callable that takes one value.
+
+    Raises:
+        TypeError: an argument is of the wrong type.
     """
 
     def __init__(self, sensor: Sensor[T], wrapper: Wrapper[T, W] | Callable[[T], W]) -> None:
         super().__init__()
-        self._sensor = sensor
+        self.sensor = check_component(sensor, Sensor, "sensor")
         self._wrapper = _as_wrapper(wrapper)
 
     @override
     def _children(self) -> Mapping[str, Component]:
-        return {"sensor": self._sensor, "wrapper": self._wrapper}
+        return {"sensor": self.sensor, "wrapper": self._wrapper}
 
     @override
-    @flows_through(lambda self: [self._sensor.read, self._wrapper.wrap])
+    @passes_through(lambda self: [self.sensor.read, self._wrapper.wrap])
     def read(self) -> W:
-        return call(self._wrapper.wrap, call(self._sensor.read))  # type: ignore[no-any-return]
+        return call(self._wrapper.wrap, call(self.sensor.read))  # type: ignore[no-any-return]
 
 
 class ActuatorWrapper(Composite, Actuator[W], Generic[T, W]):
@@ -92,21 +94,24 @@ class ActuatorWrapper(Composite, Actuator[W], Generic[T, W]):
 
     Args:
         wrapper: a Wrapper, or a callable that takes one value.
+
+    Raises:
+        TypeError: an argument is of the wrong type.
     """
 
     def __init__(self, actuator: Actuator[T], wrapper: Wrapper[W, T] | Callable[[W], T]) -> None:
         super().__init__()
-        self._actuator = actuator
+        self.actuator = check_component(actuator, Actuator, "actuator")
         self._wrapper = _as_wrapper(wrapper)
 
     @override
     def _children(self) -> Mapping[str, Component]:
-        return {"actuator": self._actuator, "wrapper": self._wrapper}
+        return {"actuator": self.actuator, "wrapper": self._wrapper}
 
     @override
-    @flows_through(lambda self: [self._wrapper.wrap, self._actuator.operate])
+    @passes_through(lambda self: [self._wrapper.wrap, self.actuator.operate])
     def operate(self, action: W) -> None:
-        call(self._actuator.operate, call(self._wrapper.wrap, action))
+        call(self.actuator.operate, call(self._wrapper.wrap, action))
 
 
 class EnvironmentWrapper(
@@ -119,6 +124,9 @@ class EnvironmentWrapper(
     Args:
         obs_wrapper: for what comes out: a Wrapper, or a callable that takes one value.
         act_wrapper: for what goes in.
+
+    Raises:
+        TypeError: an argument is of the wrong type.
     """
 
     def __init__(
@@ -128,20 +136,20 @@ class EnvironmentWrapper(
         act_wrapper: Wrapper[WrappedActType, ActType] | Callable[[WrappedActType], ActType],
     ) -> None:
         super().__init__()
-        self._env = env
+        self.env = check_component(env, Environment, "env")
         self._obs_wrapper = _as_wrapper(obs_wrapper)
         self._act_wrapper = _as_wrapper(act_wrapper)
 
     @override
     def _children(self) -> Mapping[str, Component]:
-        return {"env": self._env, "obs_wrapper": self._obs_wrapper, "act_wrapper": self._act_wrapper}
+        return {"env": self.env, "obs_wrapper": self._obs_wrapper, "act_wrapper": self._act_wrapper}
 
     @override
-    @flows_through(lambda self: [self._env.observe, self._obs_wrapper.wrap])
+    @passes_through(lambda self: [self.env.observe, self._obs_wrapper.wrap])
     def observe(self) -> WrappedObsType:
-        return call(self._obs_wrapper.wrap, call(self._env.observe))  # type: ignore[no-any-return]
+        return call(self._obs_wrapper.wrap, call(self.env.observe))  # type: ignore[no-any-return]
 
     @override
-    @flows_through(lambda self: [self._act_wrapper.wrap, self._env.affect])
+    @passes_through(lambda self: [self._act_wrapper.wrap, self.env.affect])
     def affect(self, action: WrappedActType) -> None:
-        call(self._env.affect, call(self._act_wrapper.wrap, action))
+        call(self.env.affect, call(self._act_wrapper.wrap, action))

@@ -24,10 +24,6 @@ class InferenceModelsDict(UserDict[str, InferenceModel]):
 class TrainingModelsDict(UserDict[str, TrainingModel[Any]], PersistentStateMixin):
     """The training models of a system. Their states are saved by name."""
 
-    def __init__(self, *args: Any, **kwds: Any) -> None:
-        super().__init__(*args, **kwds)
-        self._inference_models: InferenceModelsDict | None = None
-
     @override
     def __setitem__(self, name: str, model: TrainingModel[Any]) -> None:
         super().__setitem__(check_name(name, "model"), model)
@@ -49,11 +45,9 @@ class TrainingModelsDict(UserDict[str, TrainingModel[Any]], PersistentStateMixin
     @property
     def inference_models_dict(self) -> InferenceModelsDict:
         """The inference sides of those models that have one."""
-        if self._inference_models is None:
-            self._inference_models = InferenceModelsDict(
-                {name: model.inference_model for name, model in self.data.items() if model.has_inference_model}
-            )
-        return self._inference_models
+        return InferenceModelsDict(
+            {name: model.inference_model for name, model in self.data.items() if model.has_inference_model}
+        )
 
     @override
     def save_state(self, path: Path) -> None:
@@ -63,5 +57,7 @@ class TrainingModelsDict(UserDict[str, TrainingModel[Any]], PersistentStateMixin
 
     @override
     def load_state(self, path: Path) -> None:
+        """Load each model, and publish what it loaded."""
         for name, model in self.data.items():
             pass_on(model.load_state, path / name)
+            pass_on(model.sync)

@@ -42,8 +42,12 @@ class TrainingModel(ABC, PersistentStateMixin, Generic[T]):
         ValueError: it has no inference model, yet is for inference alone.
     """
 
-    _has_inference_model = True
-    _inference_thread_only = False
+    has_inference_model: bool = True
+    """Whether agents can use it."""
+
+    inference_thread_only: bool = False
+    """Whether agents alone can use it."""
+
     _inference_model: T | None = None
 
     def __init__(self, has_inference_model: bool = True, inference_thread_only: bool = False) -> None:
@@ -52,18 +56,8 @@ class TrainingModel(ABC, PersistentStateMixin, Generic[T]):
             raise ValueError(
                 "has_inference_model is False and inference_thread_only is True: nobody could use such a model"
             )
-        self._has_inference_model = has_inference_model
-        self._inference_thread_only = inference_thread_only
-
-    @property
-    def has_inference_model(self) -> bool:
-        """Whether agents can use it."""
-        return self._has_inference_model
-
-    @property
-    def inference_thread_only(self) -> bool:
-        """Whether agents alone can use it."""
-        return self._inference_thread_only
+        self.has_inference_model = has_inference_model
+        self.inference_thread_only = inference_thread_only
 
     @property
     def inference_model(self) -> T:
@@ -72,7 +66,7 @@ class TrainingModel(ABC, PersistentStateMixin, Generic[T]):
         Raises:
             RuntimeError: the model has none.
         """
-        if not self._has_inference_model:
+        if not self.has_inference_model:
             raise RuntimeError(f"{type(self).__qualname__} was made with has_inference_model=False")
         if self._inference_model is None:
             self._inference_model = self._create_inference_model()
@@ -91,8 +85,8 @@ class TrainingModel(ABC, PersistentStateMixin, Generic[T]):
         return self.forward(*args, **kwds)
 
     def sync(self) -> None:
-        """Publish to the inference side, if there is one."""
-        if self._has_inference_model:
+        """Publish to the inference side, if there is one and it is not the only one in use."""
+        if self.has_inference_model and not self.inference_thread_only:
             pass_on(self.sync_impl, self.inference_model)
 
     @abstractmethod

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from time import perf_counter
 from typing import Any
 
+from ..flows import Flow
 from ..hooks import Kind, kind_of
 from ..interaction.interactions import FixedIntervalInteraction, Interaction
 from ..lifecycle import Gate, GateClosed, Role
@@ -38,7 +39,8 @@ class InferenceRole(Role):
         between_turns: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         super().__init__("inference", interaction, gate)
-        self._flow = interaction.flow()
+        self._interaction = interaction
+        self._flow: Flow
         self._record = recorder.add
         fixed = interaction if isinstance(interaction, FixedIntervalInteraction) else None
         self._adjustor = None if fixed is None else fixed.adjustor
@@ -50,6 +52,7 @@ class InferenceRole(Role):
 
     async def run(self) -> None:
         """Act until the gate stops."""
+        self._flow = self._interaction.flow()  # after setup, which may have replaced parts
         with self.entered():
             if self._adjustor is not None:
                 self._adjustor.reset()

@@ -7,7 +7,9 @@ holds anything else is pickled, into a file whose suffix says so.
 
 from __future__ import annotations
 
+import math
 import pickle
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -42,7 +44,7 @@ def load(path: Path) -> Any:
 
     Raises:
         StateNotFound: there is neither form of the file.
-        InvalidState: the file can't be decoded.
+        InvalidState: the msgpack file can't be decoded.
     """
     data = path.with_name(path.name + MSGPACK_SUFFIX)
     pickled = path.with_name(path.name + PICKLE_SUFFIX)
@@ -60,7 +62,10 @@ class _NotData(Exception):
 
 def encode(value: Any) -> bytes:
     """`value` as msgpack."""
-    return _encoder.encode(_to_data(value, 0))
+    try:
+        return _encoder.encode(_to_data(value, 0))
+    except UnicodeEncodeError:  # lone surrogates, which UTF-8 can't hold
+        raise _NotData(str) from None
 
 
 def decode(content: bytes, *, source: str = "value") -> Any:
@@ -71,7 +76,7 @@ def decode(content: bytes, *, source: str = "value") -> Any:
     """
     try:
         return _decoder.decode(content)
-    except (msgspec.DecodeError, ValueError, TypeError, KeyError, RecursionError, OverflowError) as error:
+    except _UNDECODABLE as error:
         raise InvalidState(f"{source}: can't be decoded: {error}") from error
 
 
@@ -86,7 +91,7 @@ def _to_data(value: Any, depth: int) -> Any:
     if depth > _MAX_DEPTH:
         raise _NotData(kind)
     if kind is int:
-        return value if -(2**63) <= value < 2**64 else _extension(_INT, str(value))
+        return value if -(2**63) <= value < 2**64 else _extension(_INT, hex(value))
     if kind is list:
         return [_to_data(item, depth + 1) for item in value]
     if kind is tuple:
@@ -97,12 +102,22 @@ def _to_data(value: Any, depth: int) -> Any:
         pairs = [[_to_data(key, depth + 1), _to_data(item, depth + 1)] for key, item in value.items()]
         return _extension(_DICT, pairs)
     numpy = sys.modules.get("numpy")  # not imported: then nothing can be an array
-    if numpy is not None and not getattr(getattr(value, "dtype", None), "hasobject", True):
-        if kind is numpy.ndarray and value.dtype.names is None:
+    if numpy is not None and isinstance(value, numpy.ndarray | numpy.generic) and _is_plain(value.dtype):
+        if kind is numpy.ndarray and value.itemsize > 0:
             return _extension(_ARRAY, [value.dtype.str, list(value.shape), value.tobytes()])
-        if isinstance(value, numpy.generic) and value.dtype.names is None:
+        if isinstance(value, numpy.str_ | numpy.bytes_):
+            return _extension(_SCALAR, [value.dtype.str, value[:]])  # NumPy's own ways lose zeros at the end
+        if isinstance(value, numpy.generic) and value.itemsize > 0:
             return _extension(_SCALAR, [value.dtype.str, value.tobytes()])
     raise _NotData(kind)
+
+
+def _is_plain(dtype: Any) -> bool:
+    """Whether `dtype.str` says all of it: no objects, no fields, and none of other packages' dtypes."""
+    return not dtype.hasobject and dtype.names is None and dtype.num <= _LAST_OWN_DTYPE
+
+
+_LAST_OWN_DTYPE = 23  # float16; dtypes that are registered with NumPy have larger numbers
 
 
 def _extension(code: int, content: Any) -> msgspec.msgpack.Ext:
@@ -114,27 +129,54 @@ def _from_extension(code: int, content: memoryview) -> Any:
     if code == _TUPLE:
         return tuple(value)
     if code == _INT:
-        return int(value)
+        return int(value, 16)
     if code == _DICT:
         return dict(value)
-    if code in (_ARRAY, _SCALAR):
-        import numpy
-
-        if code == _SCALAR:
-            dtype, raw = value
-            return numpy.frombuffer(raw, _array_dtype(dtype), count=1)[0]
-        dtype, shape, raw = value
-        return numpy.frombuffer(raw, _array_dtype(dtype)).reshape(shape).copy()
+    if code == _ARRAY:
+        return _array(*value)
+    if code == _SCALAR:
+        return _scalar(*value)
     raise ValueError(f"unknown extension {code}")
 
 
-def _array_dtype(name: str) -> Any:
+def _array(name: object, shape: Any, raw: object) -> Any:
     import numpy
 
-    dtype = numpy.dtype(name)
-    if dtype.hasobject:
-        raise ValueError(f"an array of {name!r} is not data")
-    return dtype
+    dtype = _dtype(name)
+    # NumPy is not asked to make sense of what does not fit.
+    if not isinstance(raw, bytes) or not all(type(length) is int and length >= 0 for length in shape):
+        raise TypeError(f"an array of shape {shape!r}, made of {type(raw).__name__}")
+    if dtype.itemsize == 0 or dtype.itemsize * math.prod(shape) != len(raw):
+        raise ValueError(f"{len(raw)} bytes for an array of shape {shape!r} and dtype {name!r}")
+    return numpy.frombuffer(raw, dtype).reshape(shape).copy()
 
+
+def _scalar(name: object, raw: object) -> Any:
+    dtype = _dtype(name)
+    if isinstance(raw, {"U": str, "S": bytes}.get(dtype.kind, ())):
+        return dtype.type(raw)  # an array would lose zeros at the end
+    return _array(name, (), raw)[()]
+
+
+def _dtype(name: object) -> Any:
+    import numpy
+
+    if not isinstance(name, str) or not _DTYPE.fullmatch(name):  # NumPy would evaluate some names
+        raise ValueError(f"{name!r} is not the dtype of data")
+    return numpy.dtype(name)
+
+
+_DTYPE = re.compile(r"[<>|]?[biufcmMSUV][0-9]+(\[[0-9]*[A-Za-z]+\])?")
 
 _decoder = msgspec.msgpack.Decoder(ext_hook=_from_extension)
+
+# What msgspec and NumPy raise when given nonsense; ImportError: there are arrays, but no NumPy.
+_UNDECODABLE = (
+    msgspec.DecodeError,
+    ImportError,
+    MemoryError,
+    OverflowError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)

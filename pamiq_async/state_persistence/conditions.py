@@ -19,15 +19,15 @@ class PeriodicSaveCondition:
         if not interval > 0:
             raise ValueError(f"interval is {interval!r}; it must be a positive number of seconds")
         self.interval = interval
-        self._next = math.nan
+        self._last = math.inf
 
     @nonblocking
     def __call__(self) -> bool:
         """Whether the interval has passed since the first call, or since it was True last."""
         now = time.time()
-        if math.isnan(self._next):
-            self._next = now + self.interval
-        if now < self._next:
+        if now < self._last:  # the first call, or the clock was set back by loading a state
+            self._last = now
+        if now - self._last < self.interval:
             return False
-        self._next = now + self.interval
+        self._last = now
         return True

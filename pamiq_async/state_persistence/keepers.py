@@ -9,8 +9,8 @@ from pathlib import Path
 
 from typing_extensions import override
 
-from ..exceptions import StateNotFound
-from .manifest import list_states
+from ..exceptions import InvalidState, StateError
+from .manifest import list_states, verify
 from .store import remove_state
 
 logger = logging.getLogger(__name__)
@@ -30,18 +30,25 @@ class StatesKeeper(ABC):
 
     def protect(self, paths: Iterable[Path]) -> None:
         """From now on never remove `paths`: the newest state, and the one that was loaded."""
-        self._protected = frozenset(path.absolute() for path in paths)
+        self._protected = frozenset(paths)
 
     def cleanup(self) -> list[Path]:
-        """Remove the selected states, except protected ones; returns those removed."""
+        """Remove the selected states, except protected ones; returns those removed.
+
+        What is not a state is left alone, whatever the policy selects.
+        """
+        protected = {path.resolve() for path in self._protected}
         removed = []
         for path in list(self.select_removal_states()):
-            if path.absolute() in self._protected:
+            if path.resolve() in protected:
                 continue
             try:
                 remove_state(path)
-            except StateNotFound:
+            except FileNotFoundError:
                 continue  # somebody else removed it
+            except InvalidState as error:
+                logger.warning("left alone: %s", error)
+                continue
             logger.info("removed state %s", path)
             removed.append(path)
         return removed
@@ -49,6 +56,8 @@ class StatesKeeper(ABC):
 
 class LatestStatesKeeper(StatesKeeper):
     """Keeps the newest states, by sequence; directories that are not states are left alone.
+
+    Only states that verify are counted. Each is verified once, and not at all if it was announced by `append`.
 
     Args:
         states_dir: where the states are.
@@ -65,10 +74,32 @@ class LatestStatesKeeper(StatesKeeper):
         self.states_dir = Path(states_dir)
         self.max_keep = max_keep
         self.state_name_pattern = state_name_pattern
+        self._verified: dict[str, bool] = {}
+
+    @override
+    def append(self, path: Path) -> None:
+        self._verified[path.name] = True
 
     @override
     def select_removal_states(self) -> list[Path]:
         if self.max_keep == -1:
             return []
         states = [path for _, path in list_states(self.states_dir, self.state_name_pattern)]
-        return states[: -self.max_keep]
+        if len(states) <= self.max_keep:
+            return []
+        self._verified = {path.name: self._verified[path.name] for path in states if path.name in self._verified}
+        kept = 0
+        while states and kept < self.max_keep:
+            kept += self._verifies(states.pop())
+        return states
+
+    def _verifies(self, path: Path) -> bool:
+        if path.name not in self._verified:
+            try:
+                verify(path)
+            except StateError as error:
+                logger.warning("not counted as a state that is kept: %s", error)
+                self._verified[path.name] = False
+            else:
+                self._verified[path.name] = True
+        return self._verified[path.name]

@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from ..exceptions import InvalidState, StateError, StateNotFound
+from ..exceptions import InvalidState, StateNotFound
 
 MANIFEST = "MANIFEST.json"
 FORMAT = 1
@@ -76,6 +76,8 @@ def read_manifest(state: Path) -> Manifest:
         content = path.read_bytes()
     except FileNotFoundError:
         raise InvalidState(f"{str(state)!r} is not a saved state: it has no {MANIFEST}") from None
+    except OSError as error:
+        raise InvalidState(f"{path}: can't be read: {error}") from error
     try:
         version = msgspec.json.decode(content, type=_FormatOnly).format
         if version != FORMAT:
@@ -83,7 +85,7 @@ def read_manifest(state: Path) -> Manifest:
                 f"{path}: the state has format {version}; this version of pamiq_async reads format {FORMAT}"
             )
         return msgspec.json.decode(content, type=Manifest)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidState(f"{path}: damaged manifest: {error}") from None
 
 
@@ -105,7 +107,11 @@ def verify(state: Path) -> Manifest:
         size = found.pop(name)
         if size != entry.size:
             raise InvalidState(f"{state}: {name!r} has {size} bytes; the manifest says {entry.size}")
-        if sha256(state / name) != entry.sha256:
+        try:
+            digest = sha256(state / name)
+        except OSError as error:
+            raise InvalidState(f"{state}: {name!r} can't be read: {error}") from error
+        if digest != entry.sha256:
             raise InvalidState(f"{state}: {name!r} is damaged: its SHA-256 is not the manifest's")
     if found:
         raise InvalidState(f"{state}: {next(iter(found))!r} is not in the manifest")
@@ -123,23 +129,32 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def list_states(states_dir: Path, pattern: str = "*") -> list[tuple[Manifest, Path]]:
-    """The states in a directory with a readable manifest, oldest first, by sequence."""
+def list_states(
+    states_dir: Path, pattern: str = "*", *, on_damage: Callable[[InvalidState], object] = lambda error: None
+) -> list[tuple[Manifest, Path]]:
+    """The states in a directory, oldest first, by sequence; their files are not looked at.
+
+    Directories without a manifest are not states. Those with one that can't be read are told to `on_damage`.
+    """
     if not states_dir.is_dir():
         return []
     states = []
     for path in states_dir.iterdir():
         if path.name.startswith(".") or path.is_symlink() or not path.is_dir() or not fnmatch(path.name, pattern):
             continue
+        if not os.path.lexists(path / MANIFEST):
+            continue
         try:
             states.append((read_manifest(path), path))
-        except StateError:
+        except InvalidState as error:
+            on_damage(error)
+        except StateNotFound:  # somebody removed it meanwhile
             continue
     return sorted(states, key=lambda state: (state[0].sequence, state[1].name))
 
 
 def _files(state: Path) -> Iterator[tuple[str, int]]:
-    for directory, subdirectories, names in os.walk(state):
+    for directory, subdirectories, names in os.walk(state, onerror=_cannot_be_listed):
         for name in [*subdirectories, *names]:
             path = Path(directory, name)
             info = path.lstat()
@@ -147,3 +162,7 @@ def _files(state: Path) -> Iterator[tuple[str, int]]:
                 yield path.relative_to(state).as_posix(), info.st_size
             elif not stat.S_ISDIR(info.st_mode):
                 raise InvalidState(f"{path}: neither a regular file nor a directory; a state holds nothing else")
+
+
+def _cannot_be_listed(error: OSError) -> None:
+    raise InvalidState(f"{error.filename}: can't be read: {error}") from error

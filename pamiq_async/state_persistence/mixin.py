@@ -31,10 +31,11 @@ def check_name(name: object, kind: str) -> str:
     """
     if not isinstance(name, str):
         raise TypeError(f"the name of a {kind} is {name!r}; it must be a str")
-    if not name or name.startswith(".") or any(c in name for c in "/\\\0") or len(name.encode()) > 200:
+    size = len(name.encode(errors="replace"))
+    if not 0 < size <= 200 or name.startswith(".") or any(c in "/\\\0" or "\ud800" <= c <= "\udfff" for c in name):
         raise ValueError(
             f"the name of a {kind} is {name!r}; it names a file in saved states, so it must not be empty, "
-            f"start with a dot, contain a slash or be longer than 200 bytes"
+            f"start with a dot, contain a slash or what UTF-8 can't hold, or be longer than 200 bytes"
         )
     return name
 

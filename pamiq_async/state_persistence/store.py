@@ -10,15 +10,15 @@ import contextlib
 import logging
 import os
 import platform
+import secrets
 import shutil
-import tempfile
-import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
+from .. import time
 from .._version import __version__
-from ..exceptions import InvalidState, PickleRefused, StateNotFound
+from ..exceptions import InvalidState, PickleRefused, StateError, StateNotFound
 from .codec import PICKLE_SUFFIX
 from .manifest import FORMAT, MANIFEST, Manifest, describe_files, list_states, verify
 from .mixin import PersistentStateMixin, check_name
@@ -36,6 +36,9 @@ class StateStore:
     Args:
         states_dir: where the states are; made, with its parents, by the first save.
         state_name_format: strftime format of a state directory's name.
+
+    Raises:
+        ValueError: `state_name_format` gives what can't be a directory's name, or is hidden.
     """
 
     def __init__(self, states_dir: str | Path, state_name_format: str = STATE_NAME_FORMAT) -> None:
@@ -43,15 +46,17 @@ class StateStore:
         self.state_name_format = state_name_format
         self.components: dict[str, PersistentStateMixin] = {}
         self._last_sequence: int | None = None
+        check_name(self._new_name(), "saved state")
 
     def register(self, name: str, state: PersistentStateMixin) -> None:
         """Add a component; its state is saved below `name`.
 
         Raises:
-            ValueError: the name is taken, or can't be a file name.
+            KeyError: the name is taken.
+            ValueError: it can't be a file name.
         """
         if check_name(name, "state") in self.components:
-            raise ValueError(f"a state named {name!r} is registered already; there are: {sorted(self.components)}")
+            raise KeyError(f"a state named {name!r} is registered already; there are: {sorted(self.components)}")
         self.components[name] = state
 
     def save_state(self, reason: str = "command") -> Path:
@@ -88,7 +93,9 @@ class StateStore:
     def new_draft(self) -> Path:
         """Make a hidden directory to save components into."""
         self.states_dir.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=_DRAFT_PREFIX, dir=self.states_dir))
+        draft = self.states_dir / f"{_DRAFT_PREFIX}{secrets.token_hex(8)}"
+        draft.mkdir()
+        return draft
 
     def discard(self, draft: Path) -> None:
         """Remove a draft, if it was not committed."""
@@ -96,12 +103,11 @@ class StateStore:
 
     def commit(self, draft: Path, reason: str, system_time: float) -> Path:
         """Make a draft durable and turn it into a state; returns the state's path."""
-        draft.chmod(0o755)  # mkdtemp makes it private
         manifest = Manifest(
             format=FORMAT,
             sequence=self._next_sequence(),
             reason=reason,
-            wall_time=time.time(),
+            wall_time=time.fixed_time(),
             system_time=system_time,
             versions={"python": platform.python_version(), "pamiq_async": __version__},
             files=describe_files(draft),
@@ -138,18 +144,23 @@ class StateStore:
         Raises:
             InvalidState: there are states, but none verifies.
         """
-        passed_over = 0
-        for _, path in reversed(list_states(self.states_dir)):
+        passed_over: list[StateError] = []
+
+        def pass_over(error: StateError) -> None:
+            passed_over.append(error)
+            logger.warning("passed over a state that does not verify: %s", error)
+
+        for _, path in reversed(list_states(self.states_dir, on_damage=pass_over)):
             try:
                 verify(path)
-            except InvalidState as error:
-                passed_over += 1
-                logger.warning("passed over a state that does not verify: %s", error)
+            except StateError as error:
+                pass_over(error)
             else:
                 return path
         if passed_over:
             raise InvalidState(
-                f"none of the {passed_over} states in {str(self.states_dir)!r} verifies; move them away to start afresh"
+                f"none of the {len(passed_over)} states in {str(self.states_dir)!r} verifies; move them away to start "
+                f"afresh. The first one: {passed_over[0]}"
             )
         return None
 
@@ -166,12 +177,15 @@ class StateStore:
         return self._last_sequence + 1
 
     def _free_path(self) -> Path:
-        first = path = self.states_dir / datetime.now().strftime(self.state_name_format)
+        first = path = self.states_dir / self._new_name()
         number = 0
         while path.exists() or path.is_symlink():
             number += 1
             path = first.with_name(f"{first.stem}-{number}{first.suffix}")
         return path
+
+    def _new_name(self) -> str:
+        return datetime.now().strftime(self.state_name_format)
 
 
 def remove_state(path: Path) -> None:
@@ -179,11 +193,14 @@ def remove_state(path: Path) -> None:
 
     Raises:
         StateNotFound: it is not there.
+        InvalidState: it is not a state.
     """
     if not path.is_dir():
         raise StateNotFound(f"there is no state at {str(path)!r}")
-    grave = Path(tempfile.mkdtemp(prefix=_REMOVAL_PREFIX, dir=path.parent))
-    path.rename(grave / path.name)
+    if path.is_symlink() or not os.path.lexists(path / MANIFEST):
+        raise InvalidState(f"{str(path)!r} is not a saved state: it is a link, or has no {MANIFEST}")
+    grave = path.with_name(f"{_REMOVAL_PREFIX}{secrets.token_hex(8)}")
+    path.rename(grave)
     shutil.rmtree(grave)
 
 

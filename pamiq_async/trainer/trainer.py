@@ -10,10 +10,11 @@ from typing import Any
 
 from typing_extensions import override
 
+from ..data.buffer import checked_size
 from ..data.container import DataUsersDict
 from ..data.interface import DataUser
-from ..exceptions import NotAttached, UnknownName, attach
-from ..hooks import Hook, Kind, acall, kind_of, on_loop, pass_on, put_off_on_loop
+from ..exceptions import NotAttached, attach
+from ..hooks import Hook, Kind, acall, describe, kind_of, on_loop, pass_on, put_off_on_loop
 from ..lifecycle import PauseEventMixin, apause_point, pause_point
 from ..model.container import TrainingModelsDict
 from ..model.interface import TrainingModel
@@ -32,6 +33,7 @@ class Trainer(ABC, PersistentStateMixin, PauseEventMixin):
         min_new_data_count: how many must have arrived since the last training.
 
     Raises:
+        TypeError: a number is not a whole one.
         ValueError: a number is negative, or given without a buffer's name.
     """
 
@@ -51,9 +53,7 @@ class Trainer(ABC, PersistentStateMixin, PauseEventMixin):
     ) -> None:
         super().__init__()
         for name, number in (("min_buffer_size", min_buffer_size), ("min_new_data_count", min_new_data_count)):
-            if isinstance(number, bool) or not isinstance(number, int) or number < 0:
-                raise ValueError(f"{name} is {number!r}; it must be a number of items, 0 or more")
-            if number and training_condition_data_user is None:
+            if checked_size(name, number, at_least=0) and training_condition_data_user is None:
                 raise ValueError(f"{name} is {number!r}, but training_condition_data_user does not name a buffer")
         self._condition_name = training_condition_data_user
         self._min_buffer_size = min_buffer_size
@@ -102,8 +102,6 @@ class Trainer(ABC, PersistentStateMixin, PauseEventMixin):
         """
         if self._data_users is None:
             raise NotAttached(self, "data users", "on_data_users_attached")
-        if name not in self._data_users:
-            raise UnknownName("data buffer", name, self._data_users)
         return self._data_users[name]
 
     # Hooks
@@ -131,7 +129,14 @@ class Trainer(ABC, PersistentStateMixin, PauseEventMixin):
     # Running
 
     def run(self) -> bool:
-        """Train once, if it is time to; returns whether it was."""
+        """Train once, if it is time to; returns whether it was.
+
+        Raises:
+            TypeError: a hook is `async def`.
+        """
+        for hook in self._hooks():
+            if kind_of(hook) is Kind.LOOP:
+                raise TypeError(f"{describe(hook)} is async def, so run() can't call it; use 'await trainer.arun()'")
         if not self.is_trainable():
             return False
         self._mark_data_as_seen()
@@ -200,8 +205,10 @@ class Trainer(ABC, PersistentStateMixin, PauseEventMixin):
 
     def _runs_on_lane(self) -> bool:
         """Whether all its hooks are blocking, so that `run` can be called on the worker thread."""
-        hooks: list[Hook] = [self.run, self.is_trainable, self.setup, self.train, self.sync_models, self.teardown]
-        return all(kind_of(hook) is Kind.LANE for hook in hooks)
+        return all(kind_of(hook) is Kind.LANE for hook in [self.run, *self._hooks()])
+
+    def _hooks(self) -> list[Hook]:
+        return [self.is_trainable, self.setup, self.train, self.sync_models, self.teardown]
 
     def _condition(self) -> DataUser[Any] | None:
         """The data that decide about training; None if the user's own `is_trainable` does, or nothing."""
@@ -215,10 +222,11 @@ class Trainer(ABC, PersistentStateMixin, PauseEventMixin):
             return 0
         user = self.get_data_user(self._condition_name)
         if on_loop():  # an async def is_trainable asks; the buffer belongs to the lane, so count what waits instead
-            size, added = user.known_size + user.waiting_count, user.added_count + user.waiting_count
+            size = user.known_size + user.waiting_count
         else:
             user.update()
-            size, added = len(user), user.added_count
+            size = len(user)
+        added = self._arrived_items()
         if self._added_at_last_training > added:  # the data start anew
             self._added_at_last_training = 0
         new = added - self._added_at_last_training
@@ -226,4 +234,10 @@ class Trainer(ABC, PersistentStateMixin, PauseEventMixin):
 
     def _mark_data_as_seen(self) -> None:
         if self._condition_name is not None:
-            self._added_at_last_training = self.get_data_user(self._condition_name).added_count
+            self._added_at_last_training = self._arrived_items()
+
+    def _arrived_items(self) -> int:
+        """How many items of the condition's buffer ever came, those included that this training will move in."""
+        assert self._condition_name is not None
+        user = self.get_data_user(self._condition_name)
+        return user.added_count + user.waiting_count

@@ -52,7 +52,9 @@ class Scheduler(ABC):
 
 
 class TimeIntervalScheduler(Scheduler):
-    """Due every `interval` seconds of system time, counted from its construction.
+    """Due every `interval` seconds of system time, counted from its construction and then from when it last ran.
+
+    When time goes back, because a state was loaded, it counts from there.
 
     Raises:
         ValueError: `interval` is not positive.
@@ -67,7 +69,9 @@ class TimeIntervalScheduler(Scheduler):
 
     @override
     def is_available(self) -> bool:
-        return time.time() - self._last >= self._interval
+        now = time.time()
+        self._last = min(self._last, now)
+        return now - self._last >= self._interval
 
     @override
     def update(self) -> None:

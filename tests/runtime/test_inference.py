@@ -136,6 +136,19 @@ async def test_a_pause_cuts_the_wait_between_steps_short_and_the_rest_is_waited_
             await asyncio.sleep(0)
 
 
+async def test_a_part_that_setup_replaces_is_the_one_that_acts(log: Log, config: dict[str, Any]) -> None:
+    class Late(Agent[Any, Any]):
+        def setup(self) -> None:
+            interaction.environment = fake(Environment, "real", log)()
+
+        def step(self, observation: Any) -> None: ...
+
+    interaction = Interaction(Late(), fake(Environment, "placeholder", log)())
+    async with start(interaction, {}, {}, {}, config):
+        await log.seen("real.affect")
+    assert log.count("placeholder.observe") == 0
+
+
 async def test_a_step_of_the_users_own_that_waits_inside_can_be_paused_too(log: Log, config: dict[str, Any]) -> None:
     class Noting(FixedIntervalInteraction[Any, Any]):
         @override

@@ -8,6 +8,8 @@ from typing import Any, Generic, TypeVar
 
 from typing_extensions import override
 
+from ...exceptions import InvalidState
+from ...state_persistence import codec
 from ..buffer import DataBuffer
 from .random_replacement import RandomReplacementBuffer
 from .sequential import SequentialBuffer
@@ -29,9 +31,9 @@ class _DictBuffer(DataBuffer[Mapping[str, T], dict[str, list[T]]], Generic[T, B]
         self._rows = rows
 
     @property
-    def keys(self) -> tuple[str, ...]:
+    def keys(self) -> set[str]:
         """The keys that every item has."""
-        return self._keys
+        return set(self._keys)
 
     @property
     def max_size(self) -> int:
@@ -46,7 +48,7 @@ class _DictBuffer(DataBuffer[Mapping[str, T], dict[str, list[T]]], Generic[T, B]
             ValueError: its keys are not the buffer's.
         """
         if len(data) != len(self._keys) or any(key not in data for key in self._keys):
-            raise ValueError(f"an item has the keys {sorted(data)}; the buffer needs {sorted(self._keys)}")
+            raise ValueError(f"an item has the keys {list(data)}; the buffer needs {list(self._keys)}")
         self._rows.add(tuple(data[key] for key in self._keys))
 
     @override
@@ -67,11 +69,19 @@ class _DictBuffer(DataBuffer[Mapping[str, T], dict[str, list[T]]], Generic[T, B]
 
     @override
     def save_state(self, path: Path) -> None:
-        self._rows.save_state(path)
+        self._save_value({"keys": list(self._keys), "rows": self._rows.get_data()}, path)
 
     @override
     def load_state(self, path: Path) -> None:
-        self._rows.load_state(path)
+        state = codec.load(path)
+        if set(state["keys"]) != self.keys:
+            raise InvalidState(
+                f"{path}: the buffer was saved with the keys {state['keys']}; now it has {list(self._keys)}"
+            )
+        order = [state["keys"].index(key) for key in self._keys]
+        self._rows.clear()
+        for row in state["rows"]:
+            self._rows.add(tuple(row[place] for place in order))
 
 
 class DictSequentialBuffer(_DictBuffer[T, SequentialBuffer[Any]]):
@@ -107,6 +117,6 @@ class DictRandomReplacementBuffer(_DictBuffer[T, RandomReplacementBuffer[Any]]):
         keys: Iterable[str],
         max_size: int,
         replace_probability: float | None = None,
-        expected_survival_length: int | None = None,
+        expected_survival_length: float | None = None,
     ) -> None:
         super().__init__(keys, RandomReplacementBuffer(max_size, replace_probability, expected_survival_length))

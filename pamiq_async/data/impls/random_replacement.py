@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import sys
 from pathlib import Path
 from typing import TypeVar
 
@@ -36,11 +37,11 @@ class RandomReplacementBuffer(DataBuffer[T, list[T]]):
         self,
         max_size: int,
         replace_probability: float | None = None,
-        expected_survival_length: int | None = None,
+        expected_survival_length: float | None = None,
     ) -> None:
-        self._probability = replacement_probability(max_size, replace_probability, expected_survival_length)
-        super().__init__(queue_size(max_size, self._probability))
-        self._max_size = max_size
+        self._max_size = checked_size("max_size", max_size)
+        self._probability = replacement_probability(self._max_size, replace_probability, expected_survival_length)
+        super().__init__(queue_size(self._max_size, self._probability))
         self._items: list[T] = []
 
     @property
@@ -53,9 +54,14 @@ class RandomReplacementBuffer(DataBuffer[T, list[T]]):
         """With which probability an item that arrives replaces another."""
         return self._probability
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the next item has to replace another, or be dropped."""
+        return len(self._items) == self._max_size
+
     @override
     def add(self, data: T) -> None:
-        if len(self._items) < self._max_size:
+        if not self.is_full:
             self._items.append(data)
         elif random.random() < self._probability:
             self._items[random.randrange(self._max_size)] = data
@@ -82,7 +88,7 @@ class RandomReplacementBuffer(DataBuffer[T, list[T]]):
 
 
 def replacement_probability(
-    max_size: int, replace_probability: float | None, expected_survival_length: int | None
+    max_size: int, replace_probability: float | None, expected_survival_length: float | None
 ) -> float:
     """The probability given, or the one by which items survive `expected_survival_length` arrivals on average.
 
@@ -93,15 +99,18 @@ def replacement_probability(
     Raises:
         ValueError: a value is out of its range, or both are given.
     """
-    checked_size("max_size", max_size)
     if expected_survival_length is not None:
         if replace_probability is not None:
             raise ValueError(
                 f"replace_probability is {replace_probability!r} and expected_survival_length is "
                 f"{expected_survival_length!r}; give one of them"
             )
-        survival = checked_size("expected_survival_length", expected_survival_length)
-        return min(1.0, max(0.0, max_size / survival * (math.log(max_size) + EULER_GAMMA)))
+        if not expected_survival_length > 0:
+            raise ValueError(
+                f"expected_survival_length is {expected_survival_length!r}; it must be a positive number of arrivals"
+            )
+        p = max_size / expected_survival_length * (math.log(max_size) + EULER_GAMMA)
+        return min(1.0, max(0.0, p))
     if replace_probability is None:
         return 1.0
     if not 0 <= replace_probability <= 1:
@@ -110,8 +119,8 @@ def replacement_probability(
 
 
 def queue_size(max_size: int, probability: float) -> int:
-    """How many items may wait: about as many as it takes to replace all, ``max_size / p``.
+    """How many items may wait: about as many as it takes to replace all, ``max_size / p``, rounded down.
 
     With ``p = 0`` nothing that arrives once the buffer is full is kept, so no more than `max_size` need wait.
     """
-    return max_size if probability == 0 else math.ceil(max_size / probability)
+    return max_size if probability == 0 else int(min(max_size / probability, sys.maxsize))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,13 +21,13 @@ class SequentialBuffer(DataBuffer[T, list[T]]):
         max_size: how many items it holds at most; as many may wait in the queue.
 
     Raises:
-        ValueError: `max_size` is not a positive whole number.
+        ValueError: `max_size` is less than 1.
     """
 
     def __init__(self, max_size: int) -> None:
-        super().__init__(checked_size("max_size", max_size))
-        self._max_size = max_size
-        self._items: deque[T] = deque(maxlen=max_size)
+        self._max_size = checked_size("max_size", max_size)
+        super().__init__(self._max_size)
+        self._items: deque[T] = deque(maxlen=self._max_size)
 
     @property
     def max_size(self) -> int:
@@ -38,10 +37,6 @@ class SequentialBuffer(DataBuffer[T, list[T]]):
     @override
     def add(self, data: T) -> None:
         self._items.append(data)
-
-    @override
-    def extend(self, items: Iterable[T]) -> None:
-        self._items.extend(items)
 
     @override
     def get_data(self) -> list[T]:
