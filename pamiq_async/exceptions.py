@@ -17,14 +17,16 @@
         ├── StateNotFound  (FileNotFoundError)
         ├── InvalidState   (ValueError)    damaged, foreign or from a newer version
         ├── PickleRefused  (ValueError)    the state holds pickled objects
-        └── StatesDirLocked (BlockingIOError)
+        ├── StatesDirLocked (BlockingIOError)
+        └── StatesDirUnusable (OSError)
 
 Each is also the builtin error that it is, so ``except TimeoutError`` catches a `PauseTimeout`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 
 
 class PamiqError(Exception):
@@ -103,6 +105,10 @@ class PickleRefused(StateError, ValueError):
     """A state holds pickled objects and the user did not allow to load them."""
 
 
+class StatesDirUnusable(StateError, OSError):
+    """The states directory can't be made."""
+
+
 class StatesDirLocked(StateError, BlockingIOError):
     """Another system owns the states directory."""
 
@@ -111,3 +117,36 @@ def attach(error: BaseException, second: BaseException, during: str) -> None:
     """Keep `second`, which happened while `error` was on its way out, with `error`."""
     if second is not error:
         error.add_note(f"{during}, a second error: {type(second).__name__}: {second}")
+
+
+def graver(error: BaseException, second: BaseException, during: str) -> BaseException:
+    """Of two errors, the one to raise: the first, with the second attached.
+
+    An EndOfInteraction or SystemShutdown only says that there is an end; it gives way to an error.
+    """
+    if isinstance(error, EndOfInteraction | SystemShutdown) and not isinstance(
+        second, EndOfInteraction | SystemShutdown
+    ):
+        return second
+    attach(error, second, during)
+    return error
+
+
+class ErrorCollector:
+    """Lets several things be done though some of them fail, and raises the gravest error afterwards."""
+
+    def __init__(self) -> None:
+        self.error: BaseException | None = None
+
+    @contextlib.contextmanager
+    def collect(self, during: str) -> Iterator[None]:
+        """Hold an error of the block back; `during` says where it was, should it not be the first."""
+        try:
+            yield
+        except BaseException as error:
+            self.error = error if self.error is None else graver(self.error, error, during)
+
+    def raise_collected(self) -> None:
+        """Raise what was held back, as itself."""
+        if self.error is not None:
+            raise self.error

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
-from .exceptions import attach
+from .exceptions import graver
 from .hooks import Hook, Kind, home_lane, in_lane, kind_of
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+one_at_a_time: ContextVar[bool] = ContextVar("pamiq_async_one_at_a_time", default=False)
+"""Whether what could run at the same time is to run in order instead, so that its order is always the same."""
 
 
 class Together:
@@ -144,8 +148,8 @@ def _chain(hooks: list[Hook]) -> Hook:
 async def at_the_same_time(coroutines: Iterable[Coroutine[Any, Any, Any]]) -> None:
     """Run coroutines at the same time. The first error cancels the others and is raised as itself."""
     coroutines = list(coroutines)
-    if len(coroutines) == 1:
-        await coroutines[0]
+    if len(coroutines) == 1 or one_at_a_time.get():
+        await _in_order(coroutines)
         return
     lane = home_lane.get()
     tasks: list[asyncio.Task[Any]] = []
@@ -162,5 +166,14 @@ async def at_the_same_time(coroutines: Iterable[Coroutine[Any, Any, Any]]) -> No
             task.result()  # raises if one was cancelled by itself, which the group takes for a normal end
         return
     for other in others:
-        attach(first, other, "at the same time")
+        first = graver(first, other, "at the same time")
     raise first  # here, so that its own cause and context stay as they are
+
+
+async def _in_order(coroutines: list[Coroutine[Any, Any, Any]]) -> None:
+    try:
+        for coroutine in coroutines:
+            await coroutine
+    finally:
+        for coroutine in coroutines:
+            coroutine.close()  # those that an error kept from starting

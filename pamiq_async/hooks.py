@@ -23,11 +23,11 @@ from collections.abc import Callable, Coroutine
 from contextvars import ContextVar, copy_context
 from enum import Enum, auto
 from types import CoroutineType, FrameType
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 import anyio.to_thread
 
-from .exceptions import BlockingCall, attach
+from .exceptions import BlockingCall, ErrorCollector
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +68,8 @@ def kind_of(hook: Hook) -> Kind:
     call_method = getattr(type(function), "__call__", None)  # noqa: B004  (what it is, not whether there is one)
     if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call_method):
         return Kind.LOOP
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise TypeError(f"{describe(hook)} is a generator; a hook is a def that returns, or an async def")
     # "is True", because a mock has every attribute.
     if any(getattr(f, "_pamiq_nonblocking", False) is True for f in (function, call_method)):
         return Kind.INLINE
@@ -121,7 +123,7 @@ class Lane:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._portals: set[concurrent.futures.Future[Any]] = set()
-        self._is_released = False
+        self.is_released = False
 
     def start(self) -> None:
         """Start the thread; results will be handed to the running loop."""
@@ -144,7 +146,7 @@ class Lane:
         assert self._loop is not None, f"lane {self.name} was not started"
         if self.is_abandoned:
             raise asyncio.CancelledError(f"lane {self.name} was given up")
-        if self._is_released:
+        if self.is_released:
             raise RuntimeError(f"{describe(function)} was called after lane {self.name} had ended")
         future: asyncio.Future[R] = self._loop.create_future()
         self._jobs.put(_Job(future, function, args))
@@ -152,7 +154,7 @@ class Lane:
 
     def release(self) -> None:
         """End the thread once the jobs so far are done."""
-        self._is_released = True
+        self.is_released = True
         self._jobs.put(None)
 
     async def close(self) -> None:
@@ -182,7 +184,8 @@ class Lane:
         if self.is_abandoned:
             coroutine.close()
             raise asyncio.CancelledError(f"lane {self.name} was given up")
-        helper = self._help(coroutine)
+        outcome: list[BaseException] = []
+        helper = self._help(coroutine, outcome)
         try:
             portal = asyncio.run_coroutine_threadsafe(helper, self._loop)
         except RuntimeError:
@@ -198,7 +201,10 @@ class Lane:
             self._serve(portal.done)
             self._jobs.put(None)  # this may have taken the one that told an outer serve to look
         try:
-            return portal.result()
+            result = portal.result()
+            if outcome:
+                raise outcome[0]
+            return cast(R, result)
         except concurrent.futures.CancelledError:
             raise asyncio.CancelledError from None  # they are two classes; coroutines know this one
 
@@ -220,7 +226,7 @@ class Lane:
 
     def _main(self) -> None:
         _thread.lane = self
-        self._serve(lambda: self._is_released and self._jobs.empty())
+        self._serve(lambda: self.is_released and self._jobs.empty())
 
     def _serve(self, is_over: Callable[[], bool]) -> None:
         """Run jobs until there is nothing to serve for; a job may serve others while it waits."""
@@ -237,11 +243,15 @@ class Lane:
             self._hand_over(job.future, *outcome)
             del job, outcome  # keep nothing alive while waiting for the next
 
-    async def _help(self, coroutine: Coroutine[Any, Any, R]) -> R:
+    async def _help(self, coroutine: Coroutine[Any, Any, R], outcome: list[BaseException]) -> R | None:
         task = asyncio.current_task()
         assert task is not None
         self.adopt(task)
-        return await coroutine
+        try:
+            return await coroutine
+        except (SystemExit, KeyboardInterrupt) as error:  # raised in a task, it would leave the loop at once
+            outcome.append(error)
+            return None
 
     def _hand_over(self, future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
         assert self._loop is not None
@@ -287,25 +297,21 @@ async def acall(hook: Hook, *args: Any) -> Any:
         return await in_lane(hook, *args)
     deferred: list[tuple[Hook, tuple[Any, ...]]] = []
     token = _deferred.set(deferred)
-    failure: Exception | None = None
+    errors = ErrorCollector()
     result: Any = None
-    try:
-        result = hook(*args)
-        if kind is Kind.LOOP:
-            result = await result
-    except Exception as error:  # what it had passed on by then still gets its call, as in a plain def hook
-        failure = error
-    finally:
-        _deferred.reset(token)
-    try:
+    with errors.collect("in the hook itself"):  # what it had passed on by then gets its call, as in a plain def hook
+        try:
+            result = hook(*args)
+            if kind is Kind.LOOP:
+                result = await result
+        finally:
+            _deferred.reset(token)
+    if isinstance(errors.error, asyncio.CancelledError):
+        raise errors.error
+    with errors.collect(f"after {describe(hook)}"):
         for child_hook, child_args in deferred:
             await acall(child_hook, *child_args)
-    except Exception as second:
-        if failure is None:
-            raise
-        attach(failure, second, f"after {describe(hook)}")
-    if failure is not None:
-        raise failure
+    errors.raise_collected()
     return result
 
 

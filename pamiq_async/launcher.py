@@ -63,7 +63,7 @@ def start(
     Raises:
         TypeError, ValueError: something given is of no use; the error comes at once, not when awaited.
     """
-    config = _as_config(config)
+    config = as_config(config)
     components = Components.check(interaction, models, data, trainers)
     return Starting(System(components, config, _control_server))
 
@@ -112,23 +112,30 @@ class Starting:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self.system.end()
-        error = self.system.error
-        if error is None or error is exc:
-            return
-        if exc is None:
-            raise error
-        attach(exc, error, "while the system ended")
+        try:
+            await self.system.end()
+        except asyncio.CancelledError as cancelled:
+            self._attach_error_to(cancelled)
+            raise
+        if exc is not None:
+            self._attach_error_to(exc)
+        elif self.system.error is not None:
+            raise self.system.error
 
     async def _start(self) -> System:
         try:
             await self.system.begin()
         except asyncio.CancelledError as cancelled:
-            await self.system.end()
-            if self.system.error is not None:
-                attach(cancelled, self.system.error, "while the system ended")
+            try:
+                await self.system.end()
+            finally:
+                self._attach_error_to(cancelled)
             raise
         return self.system
+
+    def _attach_error_to(self, error: BaseException) -> None:
+        if self.system.error is not None:
+            attach(error, self.system.error, "while the system ended")
 
 
 @contextlib.asynccontextmanager
@@ -147,7 +154,7 @@ async def _control_server(system: System) -> AsyncIterator[None]:
         yield
 
 
-def _as_config(config: Config) -> LaunchConfig:
+def as_config(config: Config) -> LaunchConfig:
     if config is None:
         return LaunchConfig()
     if isinstance(config, LaunchConfig):
@@ -165,14 +172,16 @@ def _as_config(config: Config) -> LaunchConfig:
 def _signals_call(handler: Callable[[], None]) -> Iterator[None]:
     """Have SIGINT and SIGTERM call `handler` on the running loop, where that is possible."""
     loop = asyncio.get_running_loop()
-    handled = []
+    before = {}
     for number in (signal.SIGINT, signal.SIGTERM):
         # Not in another thread than the main one, nor on Windows: there Ctrl-C cancels the main task instead.
         with contextlib.suppress(ValueError, RuntimeError, NotImplementedError):
+            previous = signal.getsignal(number)
             loop.add_signal_handler(number, handler)
-            handled.append(number)
+            before[number] = previous
     try:
         yield
     finally:
-        for number in handled:
+        for number, previous in before.items():
             loop.remove_signal_handler(number)
+            signal.signal(number, previous)

@@ -10,15 +10,17 @@ import asyncio
 import contextlib
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextvars import ContextVar
 from enum import Enum
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
-from .exceptions import BlockingCall, PamiqError, SystemShutdown, attach
-from .hooks import Hook, Lane, acall, home_lane, on_loop, pass_on, put_off_on_loop
+from .exceptions import BlockingCall, ErrorCollector, PamiqError, SystemShutdown
+from .hooks import Hook, Lane, acall, describe, home_lane, on_loop, pass_on, put_off_on_loop
 from .time import TimeController, get_global_time_controller
+
+R = TypeVar("R")
 
 
 class SystemStatus(Enum):
@@ -60,13 +62,13 @@ def set_up(parent: InteractionEventMixin, children: Iterable[InteractionEventMix
     """Set children up in order. If one fails, those that were set up are torn down, and nothing else."""
     done: list[InteractionEventMixin] = []
     for child in children:
-        try:
+        errors = ErrorCollector()
+        with errors.collect("in setup"):
             pass_on(child.setup)
-        except BaseException as error:
-            unwind(child, error)
-            for other in reversed(done):
-                _tear_down_after(other, error)
-            raise
+        if errors.error is not None:
+            _unwind(child, errors)
+            _tear_down_all(reversed(done), errors)
+            errors.raise_collected()
         done.append(child)
     parent.__dict__["_set_up_children"] = done
 
@@ -75,30 +77,30 @@ def set_up(parent: InteractionEventMixin, children: Iterable[InteractionEventMix
 def tear_down(parent: InteractionEventMixin, children: Iterable[InteractionEventMixin]) -> None:
     """Tear all children down in order; the first error is raised once all had their turn."""
     parent.__dict__.pop("_set_up_children", None)
-    failure: BaseException | None = None
-    for child in children:
-        try:
-            pass_on(child.teardown)
-        except BaseException as error:
-            if failure is None:
-                failure = error
-            else:
-                attach(failure, error, f"while tearing down {type(child).__qualname__}")
-    if failure is not None:
-        raise failure
+    errors = ErrorCollector()
+    _tear_down_all(children, errors)
+    errors.raise_collected()
 
 
-def unwind(component: InteractionEventMixin, error: BaseException) -> None:
-    """After `component.setup` failed with `error`: tear down the children that it had set up already."""
-    for child in reversed(component.__dict__.pop("_set_up_children", [])):
-        _tear_down_after(child, error)
+def set_up_root(component: InteractionEventMixin) -> None:
+    """Set up a component that has no parent; if it fails, the children that it had set up are torn down."""
+    errors = ErrorCollector()
+    with errors.collect("in setup"):
+        pass_on(component.setup)
+    if errors.error is not None:
+        _unwind(component, errors)
+        errors.raise_collected()
 
 
-def _tear_down_after(component: InteractionEventMixin, error: BaseException) -> None:
-    try:
-        pass_on(component.teardown)
-    except BaseException as second:
-        attach(error, second, f"while tearing down {type(component).__qualname__}")
+def _unwind(component: InteractionEventMixin, errors: ErrorCollector) -> None:
+    """After `component.setup` failed: tear down the children that it had set up already."""
+    _tear_down_all(reversed(component.__dict__.pop("_set_up_children", [])), errors)
+
+
+def _tear_down_all(components: Iterable[InteractionEventMixin], errors: ErrorCollector) -> None:
+    for component in components:
+        with errors.collect(f"while tearing down {type(component).__qualname__}"):
+            pass_on(component.teardown)
 
 
 # --- The gate ---------------------------------------------------------------------------------------------
@@ -141,6 +143,10 @@ class Gate:
         """Wait until roles may act, or must end."""
         await self._wait(lambda: self.is_open)
 
+    async def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Wait until `condition()` holds, which is asked whenever the gate or a role moves, or the system stops."""
+        await self._wait(condition)
+
     async def wait_moved(self) -> None:
         """Wait until the gate or a role moves."""
         self._changed = self._changed if not self._changed.is_set() else asyncio.Event()
@@ -181,8 +187,12 @@ class Role:
         self.component = component
         self.gate = gate
         self.lane = Lane(f"pamiq-{name}")
+        self.side_lanes: list[Lane] = []
+        """Lanes of components that need a thread of their own."""
+        self.is_acting = False  # between setup and teardown
         self.is_parked = False  # stands still: none of its hooks runs, but for those called by `call`
         self.is_resuming = False
+        self.is_in_park = False  # from on_paused to on_resumed; nothing that runs meanwhile can park
         self.task: asyncio.Task[Any] | None = None
 
     @contextlib.contextmanager
@@ -202,10 +212,18 @@ class Role:
         with self.entered():
             self.lane.start()
 
+    async def close_lanes(self) -> None:
+        """End the worker threads. A side lane that is still busy is left behind."""
+        for lane in self.side_lanes:
+            if lane.is_busy:
+                lane.abandon()
+            await lane.close()
+        await self.lane.close()
+
     async def call(self, hook: Hook, *args: Any) -> Any:
         """Call a hook of the role's components from outside of the role's task."""
         with self.entered():
-            return await acall(hook, *args)
+            return await unless_cancelled(acall(hook, *args), describe(hook))
 
     async def run(self) -> None:
         """Act until the gate stops."""
@@ -213,6 +231,13 @@ class Role:
 
     async def park(self) -> None:
         """Stand still until the gate opens, or the system stops."""
+        self.is_in_park = True
+        try:
+            await self._park()
+        finally:
+            self.is_in_park = False
+
+    async def _park(self) -> None:
         await acall(self.component.on_paused)
         self.is_parked = True
         self.gate.role_moved()
@@ -233,17 +258,22 @@ class Role:
         Raises:
             SystemShutdown: the system is ending.
         """
-        while self.must_park() and not self.gate.is_stopping:
+        while self.must_park() and not self.gate.is_stopping and not self.is_in_park:
             await self.park()
-        if self.gate.is_stopping:
+        if self.must_park() and self.gate.is_stopping:
             raise SystemShutdown("the system is shutting down")
 
     def notice_gate(self) -> None:
         """The gate moved; for roles that wait for something else."""
 
     def must_park(self) -> bool:
-        """Whether the gate is closed to this role, so that it has to park or to end."""
-        return not self.gate.is_open and (self in self.gate.roles or self.gate.is_stopping)
+        """Whether the gate is closed to this role, which acts, so that it has to park or to end."""
+        return not self.gate.is_open and self.is_acting
+
+    def join(self) -> None:
+        """The role begins to act."""
+        self.is_acting = True
+        self.gate.roles.add(self)
 
     def leave(self) -> None:
         """The role has ended and needs no waiting for."""
@@ -257,18 +287,50 @@ class Role:
         return ", ".join(at_the_same_time) or in_order or "code outside of any hook"
 
 
+async def unless_cancelled(coroutine: Coroutine[Any, Any, R], what: str) -> R:
+    """Await what users wrote; a CancelledError that comes out though nobody cancelled this task is an error of theirs.
+
+    Raises:
+        RuntimeError: instead of that CancelledError, which would pass for a cancellation of whoever waits.
+    """
+    try:
+        return await coroutine
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise RuntimeError(
+            f"{what} raised CancelledError though nobody cancelled it; where a hook awaits a task that it cancelled "
+            f"itself, suppress the CancelledError there"
+        ) from error
+
+
 _current_role: ContextVar[Role | None] = ContextVar("pamiq_async_role", default=None)
 
 
-def in_a_role() -> str | None:
-    """The name of the role whose hook calls, on its lane or in one of its tasks; None elsewhere."""
+def current_role() -> Role | None:
+    """The role whose code calls, tasks that its hooks started included; None elsewhere."""
+    return _current_role.get()
+
+
+@contextlib.contextmanager
+def beside_roles(lane: Lane | None) -> Iterator[None]:
+    """Within the block, and in tasks started there, blocking hooks run on `lane`, and no role parks or waits."""
+    role_token, lane_token = _current_role.set(None), home_lane.set(lane)
+    try:
+        yield
+    finally:
+        home_lane.reset(lane_token)
+        _current_role.reset(role_token)
+
+
+def calling_role() -> Role | None:
+    """The role whose hook calls, on its lane or in one of its tasks; None elsewhere."""
     role = _current_role.get()
-    if role is None:
-        return None
-    if not on_loop():
-        return role.name
+    if role is None or not on_loop():
+        return role
     task = asyncio.current_task()
-    return role.name if task is role.task or task in role.lane.helpers else None
+    return role if task is role.task or task in role.lane.helpers else None
 
 
 def pause_point() -> None:
@@ -286,7 +348,7 @@ def pause_point() -> None:
         return
     if on_loop():
         raise BlockingCall("pause_point() would block the event loop: use 'await apause_point()' in async def hooks")
-    if role.must_park():
+    if role.must_park() and not role.is_in_park:
         role.lane.call_on_loop(role.pause_point())
 
 

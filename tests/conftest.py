@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import coverage
 import pytest
 from blockbuster import BlockBuster, BlockBusterFunction
 
@@ -28,6 +29,8 @@ THREAD_EXIT_GRACE = 1.0
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if coverage.Coverage.current() is not None:
+        return  # its tracer takes a lock on the loop; the detector would raise out of the tracer
     # Before anything imports the package: a blocking function that a module takes over by
     # `from time import sleep` is then the watched one too.
     detector = BlockBuster()

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pamiq_async.flows import Flow, Together, at_the_same_time, flows_through
+from pamiq_async.flows import Flow, Together, at_the_same_time, flows_through, one_at_a_time
 from pamiq_async.hooks import Hook, Lane, home_lane, nonblocking
 
 
@@ -367,3 +367,25 @@ async def test_tasks_that_run_at_the_same_time_are_known_as_the_roles(lane: Coun
     assert await Flow([together]).arun() == {"a": True, "b": True}
     await asyncio.sleep(0)
     assert not lane.helpers
+
+
+async def test_where_the_order_matters_they_run_one_after_another() -> None:
+    log: list[str] = []
+
+    async def part(name: str) -> None:
+        log.append(f"{name} begins")
+        await asyncio.sleep(0)
+        log.append(f"{name} ends")
+
+    one_at_a_time.set(True)
+    await at_the_same_time([part("a"), part("b")])
+    assert log == ["a begins", "a ends", "b begins", "b ends"]
+
+
+async def test_one_after_another_an_error_keeps_the_rest_from_starting() -> None:
+    async def broken() -> None:
+        raise Boom("it")
+
+    one_at_a_time.set(True)
+    with pytest.raises(Boom):
+        await at_the_same_time([broken(), asyncio.sleep(0, pytest.fail)])

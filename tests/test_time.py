@@ -87,9 +87,9 @@ class Sleeper:
     def is_asleep(self) -> bool:
         return self._thread.is_alive()
 
-    def join(self) -> None:
-        self._thread.join(20)
-        assert not self._thread.is_alive()
+    def join(self, timeout: float = 20) -> None:
+        self._thread.join(timeout)
+        assert timeout < 20 or not self.is_asleep
 
 
 # --- Reading --------------------------------------------------------------------------------------
@@ -203,15 +203,19 @@ def test_a_reading_that_a_change_overtakes_is_not_ahead_of_later_ones(real: Real
 def test_a_reading_during_a_change_waits_for_it(real: RealTime, clock: TimeController) -> None:
     clock.set_time_scale(1000)
     readings: list[float] = []
+    readers: list[Sleeper] = []
 
-    def read_in_another_thread() -> None:  # while pause() makes its anchor
-        real.on_read = lambda: None
-        reader.append(Sleeper(lambda: readings.append(clock.perf_counter())))
+    def read_in_another_thread() -> float:  # while pause() makes its anchor
+        del real.perf_counter  # type: ignore[attr-defined]
+        began = real.now
+        real.now += 1
+        readers.append(Sleeper(lambda: readings.append(clock.perf_counter())))
+        readers[0].join(0.05)  # a reader that did not wait would have ended by then
+        return began
 
-    reader: list[Sleeper] = []
-    real.on_read = read_in_another_thread
+    real.perf_counter = read_in_another_thread  # type: ignore[method-assign]
     clock.pause()
-    reader[0].join()
+    readers[0].join()
     assert readings == [clock.perf_counter()]
 
 
@@ -321,10 +325,10 @@ def test_a_change_of_scale_ends_a_sleep_at_the_new_time(real: RealTime, clock: T
 
 def test_sleep_ends_by_itself_when_its_time_has_come() -> None:
     clock = TimeController()
-    clock.set_time_scale(100)
+    clock.set_time_scale(1e6)
     start = clock.perf_counter()
-    clock.sleep(0.5)
-    assert clock.perf_counter() - start >= 0.5
+    clock.sleep(5000)
+    assert clock.perf_counter() - start >= 5000
 
 
 def test_sleeping_for_no_time_returns_even_while_paused(clock: TimeController) -> None:
@@ -425,10 +429,10 @@ async def test_an_asleep_begun_while_paused_waits(real: RealTime, clock: TimeCon
 
 async def test_asleep_ends_by_itself_when_its_time_has_come() -> None:
     clock = TimeController()
-    clock.set_time_scale(100)
+    clock.set_time_scale(1e6)
     start = clock.perf_counter()
-    await clock.asleep(0.5)
-    assert clock.perf_counter() - start >= 0.5
+    await clock.asleep(5000)
+    assert clock.perf_counter() - start >= 5000
 
 
 async def test_an_endless_asleep_sets_no_timer_and_can_be_cancelled(clock: TimeController, asleep: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -55,6 +55,14 @@ class DataCollector(Generic[T]):
         pop = self._queue.popleft
         return [pop() for _ in range(len(self._queue))]
 
+    def waiting(self) -> list[tuple[T, float]]:
+        """What `fetch` would take out, left where it is."""
+        return list(self._queue)
+
+    def put_back(self, items: Iterable[tuple[T, float]]) -> None:
+        """Let items wait that waited before, each with its system time in seconds."""
+        self._queue.extend(items)
+
     def __len__(self) -> int:
         """How many items wait."""
         return len(self._queue)
@@ -91,6 +99,8 @@ class DataUser(PersistentStateMixin, Generic[R]):
         self._added = 0
         self.known_size = 0
         """Items in the buffer after the last move, for those who can't ask the buffer on their thread."""
+        self.keeps_waiting_items = False
+        """Whether what waits is saved as such, so that a save changes nothing; else it is moved into the buffer."""
 
     @property
     def collector(self) -> DataCollector[Any]:
@@ -148,10 +158,13 @@ class DataUser(PersistentStateMixin, Generic[R]):
 
     @override
     def save_state(self, path: Path) -> None:
-        self.update()
+        if not self.keeps_waiting_items:
+            self.update()
         path.mkdir()
         pass_on(self._buffer.save_state, path / "buffer")
         codec.save({"timestamps": self._timestamps, "added": self._added}, path / "user")
+        if waiting := self._collector.waiting():
+            self._buffer._save_value(waiting, path / "waiting")
 
     @override
     def load_state(self, path: Path) -> None:
@@ -159,4 +172,6 @@ class DataUser(PersistentStateMixin, Generic[R]):
         state = codec.load(path / "user")
         self._timestamps = list(state["timestamps"])
         self._added = int(state["added"])
+        if any(path.glob("waiting.*")):
+            self._collector.put_back(codec.load(path / "waiting"))
         self.known_size = len(self._buffer)

@@ -6,6 +6,7 @@ from .agent import Agent
 from .env import Environment
 from .interactions import FixedIntervalInteraction, Interaction
 from .interval_adjustors import IntervalAdjustor, SleepIntervalAdjustor
+from .latest import LatestValueSensor
 from .modular_env import Actuator, ActuatorsDict, ModularEnvironment, Sensor, SensorsDict
 from .wrappers import ActuatorWrapper, EnvironmentWrapper, LambdaWrapper, SensorWrapper, Wrapper
 
@@ -20,6 +21,7 @@ __all__ = [
     "Interaction",
     "IntervalAdjustor",
     "LambdaWrapper",
+    "LatestValueSensor",
     "ModularEnvironment",
     "Sensor",
     "SensorWrapper",

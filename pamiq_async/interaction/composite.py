@@ -22,6 +22,9 @@ T = TypeVar("T")
 class Component(InteractionEventMixin, PersistentStateMixin, PauseEventMixin):
     """What an interaction is made of: has the lifecycle hooks, and does nothing in them by itself."""
 
+    def on_interval_set(self, interval: float) -> None:
+        """Called before `setup` if steps start at a fixed interval, in seconds of system time."""
+
 
 class Composite(Component):
     """Passes its lifecycle hooks on to its children, in order; their states are below its own, by name."""
@@ -29,6 +32,12 @@ class Composite(Component):
     def _children(self) -> Mapping[str, Component]:
         """The children, by the names of their states."""
         raise NotImplementedError(f"{type(self).__qualname__} does not say what its children are")
+
+    @override
+    @put_off_on_loop
+    def on_interval_set(self, interval: float) -> None:
+        for child in self._children().values():
+            pass_on(child.on_interval_set, interval)
 
     @override
     @put_off_on_loop

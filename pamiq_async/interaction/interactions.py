@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from ..exceptions import SystemShutdown
 from ..flows import Flow
-from ..hooks import Kind, call, kind_of
+from ..hooks import Kind, call, kind_of, pass_on
 from ..lifecycle import GateClosed, apause_point, pause_point
 from .agent import Agent
 from .composite import Component, Composite, check_component, passes_through
@@ -71,6 +71,8 @@ class Interaction(Composite, Generic[ObsType, ActType]):
 class FixedIntervalInteraction(Interaction[ObsType, ActType]):
     """An interaction whose steps start at a fixed interval of system time.
 
+    All its components are told the interval, by their hook `on_interval_set`, so that it need be stated here alone.
+
     Args:
         adjustor: waits between the steps.
 
@@ -109,6 +111,7 @@ class FixedIntervalInteraction(Interaction[ObsType, ActType]):
 
     @override
     def setup(self) -> None:
+        pass_on(self.on_interval_set, self.adjustor.interval)
         super().setup()
         self.adjustor.reset()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import UserDict
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,10 @@ class InferenceModelsDict(UserDict[str, InferenceModel]):
 
 
 class TrainingModelsDict(UserDict[str, TrainingModel[Any]], PersistentStateMixin):
-    """The training models of a system. Their states are saved by name."""
+    """The training models of a system. Their states are saved by name.
+
+    A model may have several names. Its state is saved once, under the first.
+    """
 
     @override
     def __setitem__(self, name: str, model: TrainingModel[Any]) -> None:
@@ -49,15 +53,46 @@ class TrainingModelsDict(UserDict[str, TrainingModel[Any]], PersistentStateMixin
             {name: model.inference_model for name, model in self.data.items() if model.has_inference_model}
         )
 
+    @property
+    def aliases(self) -> dict[str, str]:
+        """The further names of models that have several, and the first name of each."""
+        first_names: dict[int, str] = {}
+        names = {name: first_names.setdefault(id(model), name) for name, model in self.data.items()}
+        return {name: first for name, first in names.items() if name != first}
+
+    def describe(self) -> str:
+        """The models' names and how many parameters each has, in one line."""
+        aliases = self.aliases
+        return ", ".join(
+            f"{name} = {aliases[name]}" if name in aliases else f"{name} ({_size(model)})"
+            for name, model in self.data.items()
+        )
+
     @override
     def save_state(self, path: Path) -> None:
         path.mkdir()
+        aliases = self.aliases
+        if aliases:
+            (path / _ALIASES).write_text(json.dumps(aliases), encoding="utf-8")
         for name, model in self.data.items():
-            pass_on(model.save_state, path / name)
+            if name not in aliases:
+                pass_on(model.save_state, path / name)
 
     @override
     def load_state(self, path: Path) -> None:
         """Load each model, and publish what it loaded."""
+        aliases = self.aliases
+        file = path / _ALIASES
+        saved_as: dict[str, str] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
         for name, model in self.data.items():
-            pass_on(model.load_state, path / name)
-            pass_on(model.sync)
+            if name not in aliases:
+                pass_on(model.load_state, path / saved_as.get(name, name))
+                pass_on(model.sync)
+
+
+_ALIASES = ".aliases.json"  # no model's name begins with a dot
+
+
+def _size(model: TrainingModel[Any]) -> str:
+    count = model.parameter_count
+    return f"{count:,} parameters" if isinstance(count, int) else "parameters not counted"

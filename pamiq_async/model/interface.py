@@ -72,6 +72,11 @@ class TrainingModel(ABC, PersistentStateMixin, Generic[T]):
             self._inference_model = self._create_inference_model()
         return self._inference_model
 
+    @property
+    def parameter_count(self) -> int | None:
+        """How many numbers the model has learnt; None if it does not say. It is logged when a system starts."""
+        return None
+
     @abstractmethod
     def _create_inference_model(self) -> T:
         """Make the inference side."""

@@ -67,6 +67,10 @@ class Control:
         self._log_statistics = log_statistics
         self._commands: deque[tuple[Action, asyncio.Future[Any]]] = deque()
         self._refuses_commands = False
+        self._not_capturing = asyncio.Event()
+        self._not_capturing.set()
+        self._not_committing = asyncio.Event()
+        self._not_committing.set()
 
     # Commands
 
@@ -105,6 +109,24 @@ class Control:
             if not future.done():
                 future.set_exception(_too_late())
 
+    @property
+    def is_capturing(self) -> bool:
+        """Whether components are being saved, so that roles must not move; once commands are refused, none will be."""
+        return not self._not_capturing.is_set()
+
+    async def wait_captured(self) -> None:
+        """Wait until no component is being saved."""
+        await self._not_capturing.wait()
+
+    @property
+    def is_committing(self) -> bool:
+        """Whether a state is being committed."""
+        return not self._not_committing.is_set()
+
+    async def wait_committed(self) -> None:
+        """Wait until no state is being committed."""
+        await self._not_committing.wait()
+
     # The task
 
     async def run(self) -> None:
@@ -138,7 +160,7 @@ class Control:
             (lambda: config.max_uptime, end),
             (lambda: config.save_state_interval, lambda: self._save_unasked("periodic")),
             (condition_interval, self._ask_condition),
-            (lambda: config.states_cleanup_interval, self._clean_up),
+            (lambda: config.states_cleanup_interval, self._states.clean_up),
             (lambda: config.log_tick_time_statistics_interval, log),
         ]
         return [_Timer(self._clock, interval, action) for interval, action in intervals]
@@ -161,7 +183,8 @@ class Control:
             if not future.done():
                 future.set_exception(error)
         except BaseException:
-            future.cancel()
+            if not future.done():
+                future.set_exception(_too_late())
             raise
         else:
             if not future.done():
@@ -207,13 +230,23 @@ class Control:
     async def _save(self, reason: str) -> Path:
         was_paused = self.status is SystemStatus.PAUSED
         await self._pause()
+        if self._refuses_commands:
+            raise _too_late()
+        self._not_capturing.clear()
         try:
             draft = await self._states.capture()
         finally:
+            self._not_capturing.set()
             if not was_paused and not self._gate.is_stopping:
                 with contextlib.suppress(SystemEnded):  # asked to shut down just now; what was captured is kept
                     await self._resume()
-        return await self._states.commit(draft, reason)
+        self._not_committing.clear()
+        try:
+            path = await self._states.commit(draft, reason)
+        finally:
+            self._not_committing.set()
+        await self._states.tell_keeper(path)
+        return path
 
     async def _save_unasked(self, reason: str) -> None:
         """A save that fails while running is logged; the agent goes on."""
@@ -227,12 +260,6 @@ class Control:
         condition = self._config.save_state_condition
         if condition is not None and await acall(condition):
             await self._save_unasked("condition")
-
-    async def _clean_up(self) -> None:
-        try:
-            await self._states.clean_up()
-        except Exception as error:
-            logger.error("clean-up of states failed: %s: %s", type(error).__name__, error, exc_info=error)
 
 
 def _too_late() -> SystemEnded:

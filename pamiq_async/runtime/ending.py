@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from typing import Any, TypeVar, cast
 
 import anyio
 
@@ -81,7 +81,7 @@ class Ending:
         Returns:
             What the work gives; None if it was not done.
         """
-        task = asyncio.create_task(work)
+        task = asyncio.create_task(_outcome(work))
         requested = asyncio.create_task(self.requested.wait())
         with anyio.CancelScope(shield=True):
             while not task.done() and not self.requested.is_set():
@@ -91,32 +91,46 @@ class Ending:
                     self.request()
             requested.cancel()
             if not await self.within_deadline(asyncio.wait({task})):
-                for role in roles:
-                    self.give_up(role)
-                task.cancel()
-                await asyncio.wait({task}, timeout=GRACE)
+                await self.give_up({task: where}, roles)
         if not task.done() or task.cancelled():
-            if not any(role.lane.is_abandoned for role in roles):
-                self.record(ShutdownTimeout(f"{where}: no end within {self._timeout:g} s (shutdown_timeout)"), where)
             return None
-        if (error := task.exception()) is not None:
+        result, error = task.result()
+        if error is not None:
             self.record(error, where)
-            return None
-        return task.result()
+        return result
 
-    def give_up(self, role: Role) -> None:
-        """Stop waiting for a role that is still at work. If its thread hangs, that is an error."""
+    async def give_up(self, tasks: Mapping[asyncio.Task[Any], str], roles: Iterable[Role]) -> None:
+        """Stop waiting for tasks, each with what it does, and for roles that are still at work.
+
+        What does not let itself be stopped is an error.
+        """
+        for role in roles:
+            self._give_up_role(role)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=GRACE)
+        for task, what in tasks.items():
+            if not task.done():
+                self.record(ShutdownTimeout(f"{what} did not end {self._in_time} and ignores being cancelled"), what)
+
+    def _give_up_role(self, role: Role) -> None:
         running = role.running()
         if role.lane.is_busy:
             logger.error("%s did not end and is given up; it is running %s:\n%s", role.name, running, role.lane.stack())
             role.lane.abandon()
             error = ShutdownTimeout(
-                f"{role.name} did not end within {self._timeout:g} s (shutdown_timeout): it is running {running}. "
+                f"{role.name} did not end {self._in_time}: it is running {running}. "
                 f"Its thread was left behind, and no final state was saved"
             )
             self.record(error, f"in {role.name}")
         elif role in role.gate.roles:
-            logger.warning("%s did not end within %g s and was cancelled in %s", role.name, self._timeout, running)
+            logger.warning("%s did not end %s and was cancelled in %s", role.name, self._in_time, running)
+
+    @property
+    def _in_time(self) -> str:
+        if self._given_up.is_set():
+            return "before it was given up"
+        return f"within {self._timeout:g} s (shutdown_timeout)"
 
 
 async def to_the_end(work: Coroutine[Any, Any, R]) -> R:
@@ -126,7 +140,7 @@ async def to_the_end(work: Coroutine[Any, Any, R]) -> R:
         CancelledError: it was cancelled meanwhile.
         Exception: what the work raised.
     """
-    task = asyncio.create_task(work)
+    task = asyncio.create_task(_outcome(work))
     cancelled: asyncio.CancelledError | None = None
     with anyio.CancelScope(shield=True):
         while not task.done():
@@ -134,8 +148,22 @@ async def to_the_end(work: Coroutine[Any, Any, R]) -> R:
                 await asyncio.wait({task})
             except asyncio.CancelledError as cancellation:
                 cancelled = cancellation
+    result, error = task.result()
     if cancelled is not None:
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if error is not None:
             attach(cancelled, error, "while being cancelled")
         raise cancelled
-    return task.result()
+    if error is not None:
+        raise error
+    return cast(R, result)
+
+
+async def _outcome(work: Coroutine[Any, Any, R]) -> tuple[R | None, BaseException | None]:
+    """Carry an error as a value: a SystemExit raised in a task would leave the loop at once."""
+    try:
+        return await work, None
+    except BaseException as error:
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            raise
+        return None, error

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
-from collections.abc import Awaitable, Callable
 from time import perf_counter
 from typing import Any
 
@@ -12,6 +10,7 @@ from ..flows import Flow
 from ..hooks import Kind, kind_of
 from ..interaction.interactions import FixedIntervalInteraction, Interaction
 from ..lifecycle import Gate, GateClosed, Role
+from .lockstep import Lockstep
 from .statistics import StepRecorder
 
 WORK_BETWEEN_YIELDS = 0.001
@@ -25,8 +24,7 @@ class InferenceRole(Role):
     run from the loop and only their blocking parts visit the lane.
 
     Args:
-        steps_per_turn: how many steps to take before each call of `between_turns`; None: never call it.
-        between_turns: lets trainers take their turn, in deterministic mode.
+        lockstep: says when trainers have their turn first, in deterministic mode.
     """
 
     def __init__(
@@ -34,9 +32,7 @@ class InferenceRole(Role):
         interaction: Interaction[Any, Any],
         gate: Gate,
         recorder: StepRecorder,
-        *,
-        steps_per_turn: int | None = None,
-        between_turns: Callable[[], Awaitable[None]] | None = None,
+        lockstep: Lockstep,
     ) -> None:
         super().__init__("inference", interaction, gate)
         self._interaction = interaction
@@ -46,9 +42,7 @@ class InferenceRole(Role):
         self._adjustor = None if fixed is None else fixed.adjustor
         self._paces = fixed is not None and fixed.waits_between_steps
         self._owes_wait = False
-        self._steps_per_turn = math.inf if steps_per_turn is None else steps_per_turn
-        self._steps_left = self._steps_per_turn
-        self._between_turns = between_turns
+        self._lockstep = lockstep
 
     async def run(self) -> None:
         """Act until the gate stops."""
@@ -59,9 +53,8 @@ class InferenceRole(Role):
             while not self.gate.is_stopping:
                 if not self.gate.is_open:
                     await self.park()
-                elif self._steps_left <= 0 and self._between_turns is not None:
-                    await self._between_turns()
-                    self._steps_left = self._steps_per_turn
+                elif self._lockstep.taken >= self._lockstep.limit:
+                    await self._lockstep.wait_for_steps()
                 elif self._blocks():
                     await self.lane.run(self._act)
                 else:
@@ -73,36 +66,46 @@ class InferenceRole(Role):
     def _act(self) -> None:
         """A run of steps on the lane."""
         gate, step, record, adjustor = self.gate, self._flow.run, self._record, self._adjustor
+        lockstep, limit = self._lockstep, self._lockstep.limit
         try:
-            while gate.is_open and self._steps_left > 0:
+            while gate.is_open and lockstep.taken < limit:
                 if self._owes_wait and adjustor is not None:
                     adjustor.adjust()
                     self._owes_wait = False
                     continue  # the gate may have closed
                 start = perf_counter()
-                step()
+                lockstep.taken += 1  # at once: a step of the user's own may sit a pause out, and be saved meanwhile
+                try:
+                    step()
+                except BaseException:
+                    lockstep.taken -= 1
+                    raise
                 record(perf_counter() - start)
                 self._owes_wait = self._paces
-                self._steps_left -= 1
         except GateClosed:
             self._owes_wait = True
 
     async def _act_on_loop(self) -> None:
         """A run of steps from the loop, which gets its turn at least after every millisecond of work."""
         gate, step, record, adjustor = self.gate, self._flow.arun, self._record, self._adjustor
+        lockstep, limit = self._lockstep, self._lockstep.limit
         give_way_at = perf_counter() + WORK_BETWEEN_YIELDS
         try:
-            while gate.is_open and self._steps_left > 0:
+            while gate.is_open and lockstep.taken < limit:
                 if self._owes_wait and adjustor is not None:
                     await adjustor.aadjust()
                     self._owes_wait = False
                     continue
                 start = perf_counter()
-                await step()
+                lockstep.taken += 1
+                try:
+                    await step()
+                except BaseException:
+                    lockstep.taken -= 1
+                    raise
                 end = perf_counter()
                 record(end - start)
                 self._owes_wait = self._paces
-                self._steps_left -= 1
                 if end >= give_way_at:
                     await asyncio.sleep(0)
                     give_way_at = perf_counter() + WORK_BETWEEN_YIELDS

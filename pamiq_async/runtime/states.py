@@ -12,12 +12,13 @@ from typing import IO, Any, NamedTuple, TypeVar
 import anyio
 import anyio.to_thread
 
-from ..exceptions import StatesDirLocked
-from ..hooks import Hook, acall
+from ..exceptions import StatesDirLocked, StatesDirUnusable
+from ..hooks import Hook, acall, in_lane
 from ..lifecycle import Role
 from ..state_persistence import LatestStatesKeeper, PersistentStateMixin, StatesKeeper, StateStore
 from ..time import TimeController
 from .config import LaunchConfig
+from .ending import to_the_end
 
 logger = logging.getLogger(__name__)
 
@@ -36,18 +37,17 @@ class Draft(NamedTuple):
 class States:
     """The states directory of one system.
 
-    Only `capture` and `load` call components; all else is file work on a worker thread of its own.
+    `capture` and `load` call components, on the threads of their roles. A keeper runs on the lane of whoever calls; all
+    else is file work, on a worker thread.
     """
 
     def __init__(self, config: LaunchConfig, clock: TimeController) -> None:
         self.saved = 0
         self._config = config
         self._clock = clock
-        self._store = StateStore(config.states_dir, config.state_name_format)
         self._roles: dict[str, Role | None] = {}
-        self._keeper: StatesKeeper = config.states_keeper or LatestStatesKeeper(
-            config.states_dir, config.max_keep_states, config.state_name_pattern
-        )
+        self._store = StateStore(config.states_dir, config.state_name_format)
+        self._keeper = config.states_keeper
         self._loaded: Path | None = None
         self._newest: Path | None = None
         self._lock: IO[str] | None = None
@@ -69,9 +69,7 @@ class States:
 
     async def close(self) -> None:
         """Give the directory up."""
-        if self._lock is not None:
-            await self._in_thread(self._lock.close)
-            self._lock = None
+        await self._in_thread(self._close)
 
     async def load(self, saved_state_path: str | Path) -> Path | None:
         """Verify a state and load every component from it; returns the state, or None for a fresh start.
@@ -106,29 +104,54 @@ class States:
         return Draft(path, self._clock.time())
 
     async def commit(self, draft: Draft, reason: str) -> Path:
-        """Make a draft a state; the system may act meanwhile."""
+        """Make a draft a state; the system may act meanwhile, and no cancellation cuts it short."""
+        return await to_the_end(self._commit(draft, reason))
+
+    async def _commit(self, draft: Draft, reason: str) -> Path:
         try:
             path = await self._in_thread(self._store.commit, draft.path, reason, draft.system_time)
-        except BaseException:
+        except Exception:
             await self._in_thread(self._store.discard, draft.path)
             raise
         self.saved += 1
         self._newest = path
         self._protect()
-        await self._in_thread(self._keeper.append, path)
         logger.info("saved state %s (%s)", path, reason)
         return path
 
+    async def tell_keeper(self, path: Path) -> None:
+        """Tell the retention policy of a new state; a failure is logged, the state is saved all the same."""
+        await self._ask_keeper(lambda keeper: keeper.append(path))
+
     async def clean_up(self) -> None:
-        """Apply the retention policy."""
-        await self._in_thread(self._keeper.cleanup)
+        """Apply the retention policy; a failure is logged."""
+        await self._ask_keeper(lambda keeper: keeper.cleanup())
+
+    async def _ask_keeper(self, ask: Callable[[StatesKeeper], object]) -> None:
+        try:
+            await in_lane(ask, self._get_keeper())
+        except Exception as error:
+            logger.error("states_keeper failed: %s: %s", type(error).__name__, error, exc_info=error)
 
     def _protect(self) -> None:
-        self._keeper.protect([path for path in (self._loaded, self._newest) if path is not None])
+        self._get_keeper().protect([path for path in (self._loaded, self._newest) if path is not None])
+
+    def _get_keeper(self) -> StatesKeeper:
+        assert self._keeper is not None, "open() was not called"
+        return self._keeper
 
     def _open(self) -> None:
-        directory = self._config.states_dir
-        directory.mkdir(parents=True, exist_ok=True)
+        directory = self._store.states_dir = self._config.states_dir.absolute()  # whatever becomes of the working one
+        if self._keeper is None:
+            config = self._config
+            self._keeper = LatestStatesKeeper(directory, config.max_keep_states, config.state_name_pattern)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StatesDirUnusable(
+                f"states can't be saved in {str(directory)!r}: {error.strerror}; set LaunchConfig.states_dir to a "
+                f"directory that can be written to"
+            ) from error
         lock = (directory / LOCK_FILE).open("a+", encoding="utf-8")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -145,6 +168,12 @@ class States:
         lock.flush()
         self._lock = lock
         self._store.clear_leftovers()
+
+    def _close(self) -> None:
+        if self._lock is not None:
+            fcntl.flock(self._lock, fcntl.LOCK_UN)  # a process forked meanwhile has the file open, too
+            self._lock.close()
+            self._lock = None
 
     async def _call(self, name: str, hook: Hook, path: Path) -> None:
         role = self._roles[name]

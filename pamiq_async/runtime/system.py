@@ -6,22 +6,24 @@ import asyncio
 import contextlib
 import html
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
+import math
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
-import anyio
-
 from ..exceptions import SystemEnded, SystemShutdown
-from ..lifecycle import Gate, Role, SystemStatus, in_a_role, unwind
+from ..flows import one_at_a_time
+from ..hooks import Lane, on_loop
+from ..lifecycle import Gate, Role, SystemStatus, beside_roles, calling_role, set_up_root, unless_cancelled
 from ..time import TimeController, use_time_controller
 from . import wiring
 from .config import LaunchConfig
 from .control import Control
 from .ending import Ending, to_the_end
 from .inference import InferenceRole
-from .states import Draft, States
+from .lockstep import Lockstep
+from .states import States
 from .statistics import BufferFill, Statistics, StepRecorder, TrainingRecorder
 from .training import TrainingRole
 
@@ -42,38 +44,46 @@ class System:
 
     Args:
         surroundings: a context in which the system lives, such as its control server.
+        clock: its clock, if it is not to be real time.
+        max_steps: it ends after so many; in deterministic mode alone.
     """
 
     def __init__(
-        self, components: wiring.Components, config: LaunchConfig, surroundings: Surroundings = _nothing
+        self,
+        components: wiring.Components,
+        config: LaunchConfig,
+        surroundings: Surroundings = _nothing,
+        *,
+        clock: TimeController | None = None,
+        max_steps: float = math.inf,
     ) -> None:
         self.config = config
-        self.clock = TimeController()
+        self.clock = TimeController() if clock is None else clock
         self.web_api_address: tuple[str, int] | None = None
         """Where the control server listens; the real port, if 0 was asked for."""
         self._components = components
         self._surroundings = surroundings
         self._task: asyncio.Task[None] | None = None
+        self._policies = Lane("pamiq-policies")  # for what users give to the configuration: a condition, a keeper
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._started = asyncio.Event()
         self._finished = asyncio.Event()
-        self._control_ended = asyncio.Event()
         self._has_acted = False
         self._started_at = 0.0
 
         self._steps = StepRecorder()
         self._trainings = TrainingRecorder(list(components.trainers))
         self._gate = Gate(self.clock)
-        lockstep = config.steps_per_training
-        self._training = TrainingRole(components.trainers, self._gate, self._trainings, lockstep=lockstep is not None)
-        self._inference = InferenceRole(
-            components.interaction,
-            self._gate,
-            self._steps,
-            steps_per_turn=lockstep,
-            between_turns=self._training.train_in_lockstep,
+        self._is_deterministic = config.steps_per_training is not None
+        self._lockstep = Lockstep(
+            self._gate, config.steps_per_training or math.inf, len(components.trainers), max_steps
         )
+        self._training = TrainingRole(
+            components.trainers, self._gate, self._trainings, self._lockstep if self._is_deterministic else None
+        )
+        self._inference = InferenceRole(components.interaction, self._gate, self._steps, self._lockstep)
         self._roles: list[Role] = [self._inference]
-        if components.trainers and lockstep is None:
+        if components.trainers:
             self._roles.append(self._training)
         self._states = States(config, self.clock)
         self._states.register("interaction", components.interaction, self._inference)
@@ -81,6 +91,10 @@ class System:
         self._states.register("data", components.data, self._training)
         self._states.register("trainers", components.trainers, self._training)
         self._states.register("time", self.clock, None)  # type: ignore[arg-type]
+        if self._is_deterministic:
+            self._states.register("lockstep", self._lockstep, None)
+            for user in components.data.values():
+                user.keeps_waiting_items = True
         self._control = Control(
             config,
             self.clock,
@@ -156,8 +170,11 @@ class System:
             raise self.error
 
     def request_shutdown(self) -> None:
-        """Begin to end in order, without waiting for it. For signal handlers, callbacks and hooks, on the loop."""
-        self._ending.request()
+        """Begin to end in order, without waiting for it; from any thread, hooks and signal handlers included."""
+        if on_loop() or self._loop is None:
+            self._ending.request()
+        else:
+            self._loop.call_soon_threadsafe(self._ending.request)
 
     def on_signal(self) -> None:
         """Shut down; when called again, give compute up that hangs."""
@@ -222,7 +239,10 @@ class System:
         Raises:
             Exception: whatever prevented it; the system has ended then.
         """
+        if self._task is not None:
+            raise RuntimeError("the system was started already; call start() again for another one")
         wiring.claim(self._components, self)
+        self._loop = asyncio.get_running_loop()
         self._task = asyncio.create_task(self._run(), name="pamiq-system")
         started = asyncio.create_task(self._started.wait())
         try:
@@ -242,7 +262,8 @@ class System:
 
     async def _run(self) -> None:
         try:
-            with use_time_controller(self.clock):
+            one_at_a_time.set(self._is_deterministic)  # in this task's context, which all tasks and lanes inherit
+            with use_time_controller(self.clock), beside_roles(None):
                 async with self._surroundings(self):
                     try:
                         await self._live()
@@ -254,6 +275,7 @@ class System:
         except BaseException as error:  # kept, and raised from launch() in its caller's own task
             self._ending.record(error, "while ending")
         finally:
+            self.clock.resume()  # for tasks that components left behind
             self.request_shutdown()
             self._finished.set()
             wiring.release(self._components, self)
@@ -264,9 +286,11 @@ class System:
         async with contextlib.AsyncExitStack() as closing:
             await self._states.open()
             closing.push_async_callback(self._states.close)
+            self._policies.start()
+            closing.push_async_callback(self._close_policies)
             for role in (self._inference, self._training):
                 role.start_lane()
-                closing.push_async_callback(role.lane.close)
+                closing.push_async_callback(role.close_lanes)
             if await self._ending.bounded(self._start_up(), "while starting", [self._inference, self._training]):
                 if not self._ending.requested.is_set():
                     await self._act()
@@ -275,6 +299,8 @@ class System:
     async def _start_up(self) -> bool:
         parts = self._components
         inference_models = await self._training.call(lambda: parts.models.inference_models_dict)
+        if parts.models:
+            logger.info("models: %s", await self._training.call(parts.models.describe))
         await self._inference.call(parts.interaction.agent.attach_inference_models, inference_models)
         await self._inference.call(parts.interaction.agent.attach_data_collectors, parts.data.data_collectors_dict)
         await self._training.call(parts.trainers.attach_training_models, parts.models)
@@ -282,37 +308,40 @@ class System:
         if self.config.saved_state_path is not None:
             await self._states.load(self.config.saved_state_path)
         self.clock.set_time_scale(self.config.time_scale)
-        try:
-            await self._inference.call(parts.interaction.setup)
-        except BaseException as error:
-            if not self._inference.lane.is_abandoned:
-                await self._inference.call(unwind, parts.interaction, error)
-            raise
+        await self._inference.call(set_up_root, parts.interaction)
         return True
 
     async def _act(self) -> None:
         """Run the roles until shutdown is requested and they have ended, or were given up."""
         self._has_acted = True
         self._started_at = self.clock.perf_counter()
-        self._gate.roles.update(self._roles)
+        self._lockstep.begin()
+        for role in self._roles:
+            role.join()
         self._started.set()
+        tasks = {}
+        for role in self._roles:
+            task = asyncio.create_task(self._guard(role.run, role.name), name=role.lane.name)
+            task.add_done_callback(lambda _, role=role: role.leave())  # type: ignore[misc]
+            tasks[task] = role.name
+        with beside_roles(self._policies):
+            control = asyncio.create_task(self._guard(self._control.run, "control"), name="pamiq-control")
+        tasks[control] = "control"
         try:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._guard_control)
-                for role in self._roles:
-                    tasks.start_soon(self._guard_role, role)
-                await self._ending.requested.wait()
-                self._gate.stop()
-                self.clock.resume()
-                if not await self._ending.within_deadline(self._tasks_ended()):
-                    for role in (self._inference, self._training):
-                        self._ending.give_up(role)
-                    tasks.cancel_scope.cancel()
+            await self._ending.requested.wait()
         except asyncio.CancelledError:  # by the end of the loop, not by launch()
             logger.warning("the system's task was cancelled; shutting down")
-        finally:
             self.request_shutdown()
-            self._gate.stop()
+        if self._control.is_capturing:  # a snapshot must not move
+            await self._ending.within_deadline(self._control.wait_captured())
+        self._gate.stop()
+        self.clock.resume()
+        if self._control.is_committing:
+            await to_the_end(self._control.wait_committed())
+        if not await self._ending.within_deadline(self._at_rest(tasks)):
+            await self._ending.give_up(tasks, [self._inference, self._training])
+        for role in self._roles:
+            role.is_acting = False
 
     async def _wind_up(self) -> None:
         """After the last step: tear down and save. Both wait for compute that still runs on the lanes."""
@@ -331,60 +360,52 @@ class System:
         draft = await self._ending.bounded(self._states.capture(), "while saving the final state", roles)
         if draft is not None:
             reason = "shutdown" if self.error is None else "error"
-            await to_the_end(self._commit(draft, reason))
+            try:
+                path = await self._states.commit(draft, reason)
+            except Exception as error:
+                self._ending.record(error, "while saving the final state")
+            else:
+                await self._ending.bounded(self._retain(path), "in states_keeper", [])
 
-    async def _commit(self, draft: Draft, reason: str) -> None:
-        try:
-            await self._states.commit(draft, reason)
+    async def _retain(self, path: Path) -> None:
+        with beside_roles(self._policies):
+            await self._states.tell_keeper(path)
             await self._states.clean_up()
-        except Exception as error:
-            self._ending.record(error, "while saving the final state")
+
+    async def _close_policies(self) -> None:
+        if self._policies.is_busy:
+            logger.error("save_state_condition or states_keeper hangs and is left behind:\n%s", self._policies.stack())
+            self._policies.abandon()
+        await self._policies.close()
 
     # Ending in order
-
-    async def _guard_control(self) -> None:
-        try:
-            await self._guard(self._control.run, "control")
-        finally:
-            self._control_ended.set()
-
-    async def _guard_role(self, role: Role) -> None:
-        try:
-            await self._guard(role.run, role.name)
-        finally:
-            role.leave()
 
     async def _guard(self, run: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
         """Run a role; whatever ends it ends the system in order."""
         try:
-            await run()
+            await unless_cancelled(run(), f"a hook of {name}")
         except SystemShutdown as error:
             if not self._gate.is_stopping:
-                self._ending.record(error, name)
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling() == 0 and not self._ending.requested.is_set():
-                unexpected = RuntimeError(f"a hook of {name} raised CancelledError though nobody cancelled it")
-                unexpected.__cause__ = error
-                self._ending.record(unexpected, name)
-            else:
-                raise
+                self._ending.record(error, f"in {name}")
+        except asyncio.CancelledError:
+            raise  # given up, or by the end of the loop
         except BaseException as error:
             self._ending.record(error, f"in {name}")
         finally:
             self.request_shutdown()
 
-    async def _tasks_ended(self) -> None:
-        while self._gate.roles:
-            await self._gate.wait_moved()
-        await self._control_ended.wait()
+    async def _at_rest(self, tasks: Iterable[asyncio.Task[None]]) -> None:
+        """Wait until the tasks have ended and nothing runs on the lanes."""
+        await asyncio.wait(tasks)
+        for role in (self._inference, self._training):
+            await role.lane.run(_nothing_to_do)
 
     def _refuse_own_hooks(self, call: str) -> None:
-        role = in_a_role()
-        if role is not None:
+        role = calling_role()
+        if role is self._inference or role is self._training:
             raise RuntimeError(
-                f"System.{call}() was called from a hook of {role}, for which it would wait; raise EndOfInteraction to "
-                f"end the system, or call it from a task of its own"
+                f"System.{call}() was called from a hook of {role.name}, for which it would wait; "
+                f"raise EndOfInteraction to end the system, or call it from a task of its own"
             )
 
     def _log_statistics(self) -> None:
@@ -399,6 +420,10 @@ class System:
             times.max * 1e3,
             ", ".join(f"{name} {t.count}" for name, t in figures.trainings.items()) or "none",
         )
+
+
+def _nothing_to_do() -> None:
+    """A job that is done when those before it are."""
 
 
 async def _done(task: asyncio.Task[None]) -> None:

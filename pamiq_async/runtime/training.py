@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 from time import perf_counter
 
+from typing_extensions import override
+
 from ..lifecycle import Gate, Role
 from ..trainer.container import TrainersDict
 from ..trainer.trainer import Trainer
+from .lockstep import Lockstep
 from .statistics import TrainingRecorder
 
 ASK_AGAIN_AFTER = 0.1
@@ -18,11 +21,11 @@ class TrainingRole(Role):
     """Lets trainers take turns while the gate is open, and waits for data when none is trainable.
 
     Args:
-        lockstep: whether acting waits for each round of turns, which then always runs to its end.
+        lockstep: says when trainers have their turn, in deterministic mode, where acting waits for them.
     """
 
     def __init__(
-        self, trainers: TrainersDict, gate: Gate, recorder: TrainingRecorder, *, lockstep: bool = False
+        self, trainers: TrainersDict, gate: Gate, recorder: TrainingRecorder, lockstep: Lockstep | None = None
     ) -> None:
         super().__init__("training", trainers, gate)
         self._turns = list(trainers.items())
@@ -39,13 +42,12 @@ class TrainingRole(Role):
             while not self.gate.is_stopping:
                 if not self.gate.is_open:
                     await self.park()
+                elif self._lockstep is not None:
+                    await self._take_turns_in_lockstep(self._lockstep)
                 elif not await self.take_turns():
                     await self._wait_for_data()
-
-    async def train_in_lockstep(self) -> None:
-        """One round of turns, for which another role waits."""
-        with self.entered():
-            await self.take_turns()
+                else:
+                    await asyncio.sleep(0)  # hooks that never wait must leave the loop its turns
 
     async def take_turns(self) -> bool:
         """Ask each trainer once whether it is trainable, and let it train; returns whether any did."""
@@ -55,12 +57,25 @@ class TrainingRole(Role):
         for _ in range(len(self._turns)):
             if self._must_stop():
                 return True  # so that nobody waits for data now
-            name, trainer = self._next()
-            start = perf_counter()
-            if await (self.lane.run(trainer.run) if trainer._runs_on_lane() else trainer.arun()):
-                self._record(name, perf_counter() - start)
+            if await self._take_turn(*self._next()):
                 trained = True
         return trained
+
+    async def _take_turn(self, name: str, trainer: Trainer) -> bool:
+        start = perf_counter()
+        trained = await (self.lane.run(trainer.run) if trainer._runs_on_lane() else trainer.arun())
+        if trained:
+            self._record(name, perf_counter() - start)
+        return trained
+
+    async def _take_turns_in_lockstep(self, lockstep: Lockstep) -> None:
+        """One turn each, in order, then it is the other role's turn; between two of them the gate may close."""
+        turn = lockstep.next_turn()
+        if turn is None:
+            await lockstep.wait_for_turns()
+        else:
+            await self._take_turn(*self._turns[turn])
+            lockstep.took_turn()
 
     def _take_turns_on_lane(self) -> bool:
         trained = False
@@ -75,7 +90,7 @@ class TrainingRole(Role):
         return trained
 
     def _must_stop(self) -> bool:
-        return self.gate.is_stopping or not (self.gate.is_open or self._lockstep)
+        return not self.gate.is_open
 
     def _next(self) -> tuple[str, Trainer]:
         """The trainer whose turn it is; after a pause it goes on with the next, not with the first."""
@@ -110,6 +125,16 @@ class TrainingRole(Role):
         assert self._loop is not None
         self._loop.call_soon_threadsafe(self._attention.set)
 
+    @override
+    def must_park(self) -> bool:
+        """Whether the gate is closed to what trains just now.
+
+        In deterministic mode a training parks before or after, never in between: nothing could go on from there after
+        a save.
+        """
+        return super().must_park() and (self._lockstep is None or self.gate.is_stopping)
+
+    @override
     def notice_gate(self) -> None:
         """The gate moved."""
         self._attention.set()

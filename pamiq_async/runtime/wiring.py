@@ -17,7 +17,7 @@ from ..model.interface import TrainingModel
 from ..trainer.container import TrainersDict
 from ..trainer.trainer import Trainer
 
-_OWNER = "_pamiq_owner"  # attribute of a component: the system that it serves
+_OWNER = "_pamiq_owner"  # attribute of a component: which system it serves, as `_mark`
 
 
 @attrs.frozen
@@ -71,20 +71,26 @@ def claim(components: Components, owner: object) -> None:
         ComponentInUse: one of them serves another system.
     """
     for place, component in components.exclusive():
-        if vars(component).get(_OWNER, owner) is not owner:
+        mark = vars(component).get(_OWNER)
+        if mark is not None and mark[0] == id(component) and mark != _mark(component, owner):
             raise ComponentInUse(
                 f"{place} ({type(component).__qualname__}) is part of a system that is still running; "
                 f"shut that one down first, or make another {type(component).__qualname__}"
             )
     for _, component in components.exclusive():
-        setattr(component, _OWNER, owner)
+        vars(component)[_OWNER] = _mark(component, owner)
 
 
 def release(components: Components, owner: object) -> None:
     """Undo `claim`."""
     for _, component in components.exclusive():
-        if vars(component).get(_OWNER) is owner:
-            delattr(component, _OWNER)
+        if vars(component).get(_OWNER) == _mark(component, owner):
+            del vars(component)[_OWNER]
+
+
+def _mark(component: object, owner: object) -> tuple[int, int]:
+    """Two plain numbers, so that a component can still be copied and pickled; a copy's own number is another."""
+    return id(component), id(owner)
 
 
 def _tree(place: str, component: Component) -> Iterator[tuple[str, Component]]:

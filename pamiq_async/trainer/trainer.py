@@ -13,7 +13,7 @@ from typing_extensions import override
 from ..data.buffer import checked_size
 from ..data.container import DataUsersDict
 from ..data.interface import DataUser
-from ..exceptions import NotAttached, attach
+from ..exceptions import ErrorCollector, NotAttached
 from ..hooks import Hook, Kind, acall, describe, kind_of, on_loop, pass_on, put_off_on_loop
 from ..lifecycle import PauseEventMixin, apause_point, pause_point
 from ..model.container import TrainingModelsDict
@@ -141,16 +141,13 @@ class Trainer(ABC, PersistentStateMixin, PauseEventMixin):
             return False
         self._mark_data_as_seen()
         self.setup()
-        try:
+        errors = ErrorCollector()
+        with errors.collect("in training"):
             self.train()
             self.sync_models()
-        except BaseException as error:
-            try:
-                self.teardown()
-            except BaseException as second:
-                attach(error, second, f"in {type(self).__qualname__}.teardown")
-            raise
-        self.teardown()
+        with errors.collect(f"in {type(self).__qualname__}.teardown"):
+            self.teardown()
+        errors.raise_collected()
         return True
 
     async def arun(self) -> bool:
@@ -159,16 +156,13 @@ class Trainer(ABC, PersistentStateMixin, PauseEventMixin):
             return False
         self._mark_data_as_seen()
         await acall(self.setup)
-        try:
+        errors = ErrorCollector()
+        with errors.collect("in training"):
             await acall(self.train)
             await acall(self.sync_models)
-        except BaseException as error:
-            try:
-                await acall(self.teardown)
-            except BaseException as second:
-                attach(error, second, f"in {type(self).__qualname__}.teardown")
-            raise
-        await acall(self.teardown)
+        with errors.collect(f"in {type(self).__qualname__}.teardown"):
+            await acall(self.teardown)
+        errors.raise_collected()
         return True
 
     def pause_point(self) -> None:

@@ -45,7 +45,7 @@ async def role(clock: DrivenClock) -> AsyncIterator[Role]:
     role = Role("inference", Component(), Gate(clock))
     role.start_lane()
     yield role
-    await role.lane.close()
+    await role.close_lanes()
 
 
 @pytest.fixture

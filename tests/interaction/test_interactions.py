@@ -8,13 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typing_extensions import override
 
 from pamiq_async import (
+    Actuator,
     Agent,
     Environment,
     FixedIntervalInteraction,
     Interaction,
     IntervalAdjustor,
+    ModularEnvironment,
+    Sensor,
+    SensorsDict,
+    SensorWrapper,
     SleepIntervalAdjustor,
     SystemStatus,
     start,
@@ -343,3 +349,61 @@ async def test_a_long_wait_in_a_step_of_ones_own_is_cut_short_but_the_step_is_no
 
     assert (interaction.begun, interaction.ended) == (1, 1)
     assert log.count("environment.teardown") == 1
+
+
+# --- One place to state the interval --------------------------------------------------------------------------
+
+
+class Told(Sensor[Any]):
+    interval: float | None = None
+    was_told_before_setup = False
+
+    def read(self) -> Any: ...
+
+    @override
+    def on_interval_set(self, interval: float) -> None:
+        self.interval = interval
+
+    @override
+    def setup(self) -> None:
+        self.was_told_before_setup = self.interval is not None
+
+
+class AsyncTold(Told):
+    async def on_interval_set(self, interval: float) -> None:  # type: ignore[override]
+        self.interval = interval
+
+
+class Unmoved(Actuator[Any]):
+    def operate(self, action: Any) -> None: ...
+
+
+@pytest.mark.parametrize("told", [Told, AsyncTold])
+async def test_every_component_is_told_the_interval_before_setup(told: type[Told], log: Log, role: Role) -> None:
+    sensors = {"left": told(), "right": told()}
+    environment = ModularEnvironment(SensorWrapper(SensorsDict(sensors), lambda value: value), Unmoved())
+    agent = fake(Agent, "agent", log)()
+    interaction = FixedIntervalInteraction.with_sleep_adjustor(agent, environment, 0.1, offset=0.02)
+
+    await role.call(interaction.setup)
+
+    assert [(s.interval, s.was_told_before_setup) for s in sensors.values()] == [(0.1, True)] * 2
+
+
+async def test_a_setup_that_is_async_tells_the_interval_too(log: Log, role: Role) -> None:
+    class OwnSetup(FixedIntervalInteraction[Any, Any]):
+        async def setup(self) -> None:  # type: ignore[override]
+            super().setup()
+
+    sensor = Told()
+    interaction = OwnSetup.with_sleep_adjustor(fake(Agent, "agent", log)(), ModularEnvironment(sensor, Unmoved()), 0.1)
+    await role.call(interaction.setup)
+
+    assert (sensor.interval, sensor.was_told_before_setup) == (0.1, True)
+
+
+async def test_without_an_interval_nobody_is_told(log: Log, role: Role) -> None:
+    sensor = Told()
+    await role.call(Interaction(fake(Agent, "agent", log)(), ModularEnvironment(sensor, Unmoved())).setup)
+
+    assert sensor.interval is None

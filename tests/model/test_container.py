@@ -112,3 +112,51 @@ def test_what_was_loaded_is_published(tmp_path: Path) -> None:
     inference_model = loaded.inference_models_dict["both"]
     loaded.load_state(tmp_path / "models")
     assert inference_model.infer() == 7
+
+
+class Counted(TrainableNumber):
+    saves = 0
+
+    @property
+    def parameter_count(self) -> int:
+        return 12345
+
+    def save_state(self, path: Path) -> None:
+        self.saves += 1
+        super().save_state(path)
+
+
+def test_a_model_with_several_names_is_saved_once(tmp_path: Path) -> None:
+    model = Counted()
+    TrainingModelsDict({"policy": model, "target": model}).save_state(tmp_path / "models")
+    assert model.saves == 1
+
+
+def test_a_model_with_several_names_comes_back(tmp_path: Path) -> None:
+    saved, loaded = Counted(), Counted()
+    saved.value = 7
+    TrainingModelsDict({"policy": saved, "target": saved}).save_state(tmp_path / "models")
+    TrainingModelsDict({"policy": loaded, "target": loaded}).load_state(tmp_path / "models")
+    assert loaded.forward() == 7
+
+
+def test_what_was_one_model_when_saved_may_be_two_when_loaded(tmp_path: Path) -> None:
+    saved, policy, target = Counted(), Counted(), Counted()
+    saved.value = 7
+    TrainingModelsDict({"policy": saved, "target": saved}).save_state(tmp_path / "models")
+    TrainingModelsDict({"policy": policy, "target": target}).load_state(tmp_path / "models")
+    assert (policy.forward(), target.forward()) == (7, 7)
+
+
+def test_what_was_two_models_when_saved_may_be_one_when_loaded(tmp_path: Path) -> None:
+    policy, target, loaded = Counted(), Counted(), Counted()
+    policy.value, target.value = 7, 8
+    TrainingModelsDict({"policy": policy, "target": target}).save_state(tmp_path / "models")
+    TrainingModelsDict({"policy": loaded, "target": loaded}).load_state(tmp_path / "models")
+    assert loaded.forward() == 7
+
+
+def test_models_are_described_with_their_parameters_by_name() -> None:
+    model = Counted()
+    models = TrainingModelsDict({"policy": model, "target": model, "number": TrainableNumber()})
+    assert models.describe() == "policy (12,345 parameters), target = policy, number (parameters not counted)"

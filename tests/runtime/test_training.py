@@ -137,7 +137,7 @@ async def test_trainers_take_turns_also_across_pauses(log: Log, config: dict[str
         await log.seen("c.train", 2)
         system.request_shutdown()
         hand.taps.put_nowait(0)
-        go_on.release()
+        go_on.release(10)  # also those who begin just before the end
     assert log.names()[:6] == ["a.train", "b.train", "c.train"] * 2
 
 
