@@ -155,6 +155,12 @@ async def _control_server(system: System) -> AsyncIterator[None]:
 
 
 def as_config(config: Config) -> LaunchConfig:
+    """Take in what a user gave as a configuration.
+
+    Raises:
+        TypeError: it is none, or has unknown fields.
+        ValueError: a field's value is out of its range.
+    """
     if config is None:
         return LaunchConfig()
     if isinstance(config, LaunchConfig):

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import math
 import re
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextvars import ContextVar
 from enum import Enum
 from types import FrameType
@@ -37,20 +37,20 @@ class SystemStatus(Enum):
 class InteractionEventMixin:
     """Hooks around a component's life in a system."""
 
-    def setup(self) -> None:
+    def setup(self) -> Awaitable[None] | None:
         """Called once, before the first step."""
 
-    def teardown(self) -> None:
+    def teardown(self) -> Awaitable[None] | None:
         """Called once, after the last step, for whatever was set up."""
 
 
 class PauseEventMixin:
     """Hooks around a pause."""
 
-    def on_paused(self) -> None:
+    def on_paused(self) -> Awaitable[None] | None:
         """Called when the component's role parks, while system time still runs."""
 
-    def on_resumed(self) -> None:
+    def on_resumed(self) -> Awaitable[None] | None:
         """Called when the component's role goes on, after system time does."""
 
 

@@ -9,12 +9,15 @@ import pytest
 from pamiq_async import exceptions
 from pamiq_async.exceptions import (
     EndOfInteraction,
+    ErrorCollector,
     NotAttached,
     PamiqError,
     PauseTimeout,
     StateError,
+    SystemShutdown,
     UnknownName,
     attach,
+    graver,
 )
 
 ERRORS = [error for _, error in inspect.getmembers(exceptions, inspect.isclass) if issubclass(error, BaseException)]
@@ -30,10 +33,18 @@ BUILTINS = {
     "ShutdownTimeout": TimeoutError,
     "StateNotFound": FileNotFoundError,
     "StatesDirLocked": BlockingIOError,
+    "StatesDirUnusable": OSError,
     "SystemEnded": RuntimeError,
     "UnknownName": KeyError,
 }
-STATE_ERRORS = {"StateError", "StateNotFound", "InvalidState", "PickleRefused", "StatesDirLocked"}
+STATE_ERRORS = {
+    "InvalidState",
+    "PickleRefused",
+    "StateError",
+    "StateNotFound",
+    "StatesDirLocked",
+    "StatesDirUnusable",
+}
 
 
 @pytest.mark.parametrize("error", ERRORS)
@@ -84,3 +95,44 @@ def test_an_error_is_not_attached_to_itself() -> None:
     error = ValueError("it")
     attach(error, error, "again")
     assert not hasattr(error, "__notes__")
+
+
+@pytest.mark.parametrize("end", [EndOfInteraction("goal reached"), SystemShutdown("shutting down")])
+def test_a_mere_end_gives_way_to_an_error(end: PamiqError) -> None:
+    error = ValueError("it")
+    assert graver(end, error, "in teardown") is error
+    assert graver(error, end, "in teardown") is error
+    assert len(error.__notes__) == 1
+
+
+def test_of_two_errors_and_of_two_ends_the_first_counts() -> None:
+    for first, second in [
+        (ValueError("first"), KeyError("second")),
+        (EndOfInteraction("first"), SystemShutdown("second")),
+    ]:
+        assert graver(first, second, "in teardown") is first
+        assert "in teardown, a second error" in first.__notes__[0]
+
+
+def test_several_things_are_done_though_some_fail() -> None:
+    done: list[str] = []
+    errors = ErrorCollector()
+    first = ValueError("first")
+    for name, error in {"a": None, "b": first, "c": KeyError("second"), "d": None}.items():
+        with errors.collect(f"in {name}"):
+            done.append(name)
+            if error is not None:
+                raise error
+    with pytest.raises(ValueError, match="first") as caught:
+        errors.raise_collected()
+    assert caught.value is first
+    assert first.__notes__ == ["in c, a second error: KeyError: 'second'"]
+    assert done == ["a", "b", "c", "d"]
+
+
+def test_when_nothing_fails_nothing_is_raised() -> None:
+    errors = ErrorCollector()
+    with errors.collect("here"):
+        pass
+    errors.raise_collected()
+    assert errors.error is None

@@ -387,7 +387,7 @@ async def test_a_coroutine_that_begins_while_its_lane_is_abandoned_is_cancelled(
 
     monkeypatch.setattr(lane, "_portals", Portals())
     with pytest.raises(asyncio.CancelledError):
-        await lane.run(lambda: lane.call_on_loop(asyncio.sleep(0)))
+        await lane.run(lambda: lane.call_on_loop(asyncio.Event().wait()))
 
 
 async def test_a_job_of_an_abandoned_lane_can_not_go_back_to_the_loop(lane: Lane, latch: Latch) -> None:

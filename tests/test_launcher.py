@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import os
+import pickle
 import signal
 import sqlite3
 import subprocess
@@ -29,6 +31,7 @@ from pamiq_async import (
     SystemStatus,
     Trainer,
     launch,
+    pause_point,
     run,
     start,
     time,
@@ -39,6 +42,7 @@ from pamiq_async.exceptions import (
     PauseTimeout,
     ShutdownTimeout,
     StatesDirLocked,
+    StatesDirUnusable,
     SystemEnded,
 )
 from pamiq_async.state_persistence import list_states, verify
@@ -896,3 +900,185 @@ async def test_a_shutdown_over_http_tells_of_the_error_that_ended_the_system(log
             host, port = system.web_api_address
             async with client.post(f"http://{host}:{port}/api/shutdown") as answer:
                 assert (answer.status, await answer.json()) == (500, {"error": "Internal server error"})
+
+
+# --- What hangs, or ends, in odd places ---
+
+
+async def test_a_condition_that_hangs_does_not_keep_the_system_from_ending(log: Log, config: dict[str, Any]) -> None:
+    entered, leave = threading.Event(), threading.Event()
+
+    def hang() -> bool:
+        entered.set()
+        return not leave.wait(20)
+
+    config |= {"save_state_condition": hang, "shutdown_timeout": 0.05}
+    async with start(fake_interaction(log), {}, {}, {}, config) as system:
+        await asyncio.to_thread(entered.wait, 10)
+    assert system.status is SystemStatus.ENDED
+    assert await reasons(config) == ["shutdown"]
+    leave.set()
+
+
+async def test_a_hook_that_ignores_being_cancelled_is_left_behind_and_named(
+    log: Log, config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pamiq_async.runtime.ending.GRACE", 0.05)
+    leave = asyncio.Event()
+
+    async def observe(self: Any) -> None:
+        log.add("environment", "observe")
+        while not leave.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await leave.wait()
+
+    interaction = fake_interaction(log)
+    type(interaction.environment).observe = observe
+    with pytest.raises(ShutdownTimeout, match=r"inference did not end .* ignores being cancelled"):
+        async with start(interaction, {}, {}, {}, {**config, "shutdown_timeout": 0.05}):
+            await log.seen("environment.observe")
+    leave.set()
+    await asyncio.sleep(0.01)  # for the test's own sake: the task ends
+
+
+@pytest.mark.parametrize("async_hooks", [False, True], ids=["def", "async def"])
+async def test_an_error_in_teardown_is_not_lost_when_training_ends_at_a_pause_point(
+    log: Log, config: dict[str, Any], async_hooks: bool
+) -> None:
+    class Long(fake(Trainer, "trainer", log, async_hooks=async_hooks, fails_in="teardown")):  # type: ignore[misc]
+        async def train(self) -> None:
+            log.add("trainer", "train")
+            while True:
+                await self.apause_point()
+                await asyncio.sleep(0.001)
+
+    with pytest.raises(Boom, match=r"trainer\.teardown"):
+        async with start(fake_interaction(log), {}, {}, {"long": Long()}, config):
+            await log.seen("trainer.train")
+
+
+async def test_an_error_beside_an_end_of_interaction_is_not_lost(log: Log, config: dict[str, Any]) -> None:
+    def end() -> None:
+        raise EndOfInteraction
+
+    interaction = fake_interaction(log, agent={"fails_in": "teardown"}, environment={"setup": end})
+    with pytest.raises(Boom, match=r"agent\.teardown"):
+        await launch(interaction, {}, {}, {}, config)
+
+
+async def test_shutdown_waits_until_a_snapshot_is_whole(log: Log, config: dict[str, Any]) -> None:
+    entered, leave = threading.Event(), threading.Event()
+
+    def save(_: Path) -> None:
+        if log.count("agent.save_state") == 1:
+            entered.set()
+            leave.wait(10)
+
+    interaction = fake_interaction(log, agent={"save_state": save})
+    async with start(interaction, {}, {}, {}, config) as system:
+        saving = asyncio.create_task(system.save_state())
+        await asyncio.to_thread(entered.wait, 10)
+        system.request_shutdown()
+        await asyncio.sleep(0.01)
+        assert (system.clock.is_paused(), log.count("agent.on_resumed")) == (True, 0)
+        leave.set()
+        await saving
+    assert await reasons(config) == ["command", "shutdown"]
+
+
+async def test_a_task_that_a_hook_cancelled_itself_is_an_error_that_says_so(log: Log, config: dict[str, Any]) -> None:
+    async def teardown(self: Any) -> None:
+        task = asyncio.create_task(asyncio.sleep(100))
+        task.cancel()
+        await task
+
+    interaction = fake_interaction(log)
+    type(interaction.agent).teardown = teardown
+    with pytest.raises(RuntimeError, match="suppress the CancelledError"):
+        await launch(interaction, {}, {}, {}, {**config, "max_uptime": 0.01})
+
+
+async def test_a_component_can_be_copied_while_it_serves(log: Log, config: dict[str, Any]) -> None:
+    class Still(Environment[int, int]):
+        def observe(self) -> int:
+            return 0
+
+        def affect(self, action: int) -> None:
+            copies.append(copy.deepcopy(self))
+            pickle.dumps(vars(self))
+            raise EndOfInteraction
+
+    copies: list[Still] = []
+    await launch(Interaction(fake(Agent, "agent", log)(), Still()), {}, {}, {}, config)
+    async with start(Interaction(fake(Agent, "agent", log)(), copies[0]), {}, {}, {}, config):
+        pass  # a copy is another component
+
+
+async def test_a_system_is_started_once(log: Log, config: dict[str, Any]) -> None:
+    starting = start(fake_interaction(log), {}, {}, {}, config)
+    async with starting as system:
+        with pytest.raises(RuntimeError, match="was started already"):
+            await starting
+        assert system.status is SystemStatus.ACTIVE
+
+
+async def test_a_hook_may_steer_another_system(log: Log, config: dict[str, Any], tmp_path: Path) -> None:
+    other_config = {**config, "states_dir": tmp_path / "other"}
+    async with start(fake_interaction(Log()), {}, {}, {}, other_config) as other:
+
+        async def observe(self: Any) -> None:
+            await other.pause()
+            raise EndOfInteraction
+
+        interaction = fake_interaction(log)
+        type(interaction.environment).observe = observe
+        await launch(interaction, {}, {}, {}, config)
+        assert other.status is SystemStatus.PAUSED
+
+
+async def test_a_hook_on_the_lane_may_ask_for_the_end(log: Log, config: dict[str, Any]) -> None:
+    interaction = fake_interaction(log, environment={"observe": lambda: starting.system.request_shutdown()})
+    starting = start(interaction, {}, {}, {}, config)
+    async with starting as system:
+        await system.wait()
+    assert await reasons(config) == ["shutdown"]
+
+
+def test_run_leaves_signal_handlers_as_they_were(log: Log, config: dict[str, Any]) -> None:
+    def mine(*_: Any) -> None: ...
+
+    before = signal.signal(signal.SIGTERM, mine)
+    try:
+        run(fake_interaction(log), {}, {}, {}, {**config, "max_uptime": 0.01})
+        assert signal.getsignal(signal.SIGTERM) is mine
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+async def test_states_go_to_one_directory_whatever_becomes_of_the_working_one(
+    log: Log, config: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await anyio.Path(tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    interaction = fake_interaction(log, agent={"setup": lambda: monkeypatch.chdir(tmp_path / "elsewhere")})
+    await launch(interaction, {}, {}, {}, {**config, "states_dir": "mine", "max_uptime": 0.01})
+    assert len(await asyncio.to_thread(list_states, tmp_path / "mine")) == 1
+
+
+async def test_a_states_directory_that_cannot_be_made_is_an_error_that_says_so(
+    log: Log, config: dict[str, Any], tmp_path: Path
+) -> None:
+    await anyio.Path(tmp_path / "file").write_text("in the way")
+    with pytest.raises(StatesDirUnusable, match=r"set LaunchConfig\.states_dir"):
+        await launch(fake_interaction(log), {}, {}, {}, {**config, "states_dir": tmp_path / "file"})
+
+
+async def test_pause_points_outside_of_acting_return_at_once(log: Log, config: dict[str, Any]) -> None:
+    def pause_here(*_: Any) -> None:
+        pause_point()
+
+    hooks = dict.fromkeys(("setup", "on_paused", "on_resumed", "save_state", "teardown"), pause_here)
+    async with start(fake_interaction(log, agent=hooks), {}, {}, {}, config) as system:
+        await system.pause()
+        await system.save_state()
+    assert await reasons(config) == ["command", "shutdown"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Awaitable
 from typing import Any, Generic, TypeVar
 
 from typing_extensions import override
@@ -27,15 +28,17 @@ class GymAgent(Agent[GymObs[O], GymAction[A]], Generic[O, A]):
     need_reset = False
 
     @abstractmethod
-    def on_reset(self, obs: O, info: dict[str, Any]) -> A:
+    def on_reset(self, obs: O, info: dict[str, Any]) -> A | Awaitable[A]:
         """An episode begins: decide on its first action."""
 
     @abstractmethod
-    def on_step(self, obs: O, reward: float, terminated: bool, truncated: bool, info: dict[str, Any]) -> A:
+    def on_step(
+        self, obs: O, reward: float, terminated: bool, truncated: bool, info: dict[str, Any]
+    ) -> A | Awaitable[A]:
         """A step was made: decide on the next action. At an episode's end the action is not used."""
 
     @override
-    def step(self, observation: GymObs[O]) -> GymAction[A]:
+    def step(self, observation: GymObs[O]) -> GymAction[A] | Awaitable[GymAction[A]]:
         """Call `on_step`, `on_reset`, or at an episode's end both, in this order."""
         if isinstance(observation, tuple):
             last, observation = observation

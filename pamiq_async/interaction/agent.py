@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any, Generic, TypeVar
 
 from typing_extensions import override
@@ -48,7 +48,7 @@ class Agent(Composite, ABC, Generic[ObsType, ActType]):
         }
 
     @abstractmethod
-    def step(self, observation: ObsType) -> ActType:
+    def step(self, observation: ObsType) -> ActType | Awaitable[ActType]:
         """Decide on an action."""
 
     def attach_inference_models(self, inference_models: InferenceModelsDict) -> None:
@@ -58,7 +58,7 @@ class Agent(Composite, ABC, Generic[ObsType, ActType]):
         for agent in self._agents.values():
             pass_on(agent.attach_inference_models, inference_models)
 
-    def on_inference_models_attached(self) -> None:
+    def on_inference_models_attached(self) -> Awaitable[None] | None:
         """Called when `get_inference_model` can be used."""
 
     def attach_data_collectors(self, data_collectors: DataCollectorsDict) -> None:
@@ -68,7 +68,7 @@ class Agent(Composite, ABC, Generic[ObsType, ActType]):
         for agent in self._agents.values():
             pass_on(agent.attach_data_collectors, data_collectors)
 
-    def on_data_collectors_attached(self) -> None:
+    def on_data_collectors_attached(self) -> Awaitable[None] | None:
         """Called when `get_data_collector` can be used."""
 
     def get_inference_model(self, name: str) -> InferenceModel:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from types import MethodType
 from typing import Any, TypeVar, cast
@@ -41,40 +41,46 @@ class Composite(Component):
 
     @override
     @put_off_on_loop
-    def setup(self) -> None:
+    def setup(self) -> Awaitable[None] | None:
         set_up(self, self._children().values())
+        return None
 
     @override
     @put_off_on_loop
-    def teardown(self) -> None:
+    def teardown(self) -> Awaitable[None] | None:
         tear_down(self, self._children().values())
+        return None
 
     @override
     @put_off_on_loop
-    def on_paused(self) -> None:
+    def on_paused(self) -> Awaitable[None] | None:
         for child in self._children().values():
             pass_on(child.on_paused)
+        return None
 
     @override
     @put_off_on_loop
-    def on_resumed(self) -> None:
+    def on_resumed(self) -> Awaitable[None] | None:
         for child in self._children().values():
             pass_on(child.on_resumed)
+        return None
 
     @override
     @put_off_on_loop
-    def save_state(self, path: Path) -> None:
+    def save_state(self, path: Path) -> Awaitable[None] | None:
         children = self._children()
         if children:
             path.mkdir(exist_ok=True)
         for name, child in children.items():
             pass_on(child.save_state, path / name)
+        return None
 
     @override
     @put_off_on_loop
-    def load_state(self, path: Path) -> None:
+    def load_state(self, path: Path) -> Awaitable[None] | None:
         for name, child in self._children().items():
             pass_on(child.load_state, path / name)
+        return None
 
 
 def passes_through(stages: Callable[[Any], Iterable[Hook | Together]]) -> Callable[[F], F]:

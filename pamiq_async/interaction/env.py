@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Awaitable
 from typing import Generic, TypeVar
 
 from .composite import Component
@@ -19,9 +20,9 @@ class Environment(Component, ABC, Generic[ObsType, ActType]):
     """
 
     @abstractmethod
-    def observe(self) -> ObsType:
+    def observe(self) -> ObsType | Awaitable[ObsType]:
         """Give the present observation."""
 
     @abstractmethod
-    def affect(self, action: ActType) -> None:
+    def affect(self, action: ActType) -> Awaitable[None] | None:
         """Carry an action out."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from types import MethodType
 from typing import Generic, Self, TypeVar
 
@@ -38,9 +38,10 @@ class Interaction(Composite, Generic[ObsType, ActType]):
         self.environment = check_component(environment, Environment, "environment")
 
     @passes_through(lambda self: [self.environment.observe, self.agent.step, self.environment.affect])
-    def step(self) -> None:
+    def step(self) -> Awaitable[None] | None:
         """Observe, decide, act."""
         call(self.environment.affect, call(self.agent.step, call(self.environment.observe)))
+        return None
 
     async def astep(self) -> None:
         """`step` for coroutines; its hooks may be `def` or `async def`."""
@@ -110,13 +111,14 @@ class FixedIntervalInteraction(Interaction[ObsType, ActType]):
         return cls(agent, environment, SleepIntervalAdjustor(interval, offset))
 
     @override
-    def setup(self) -> None:
+    def setup(self) -> Awaitable[None] | None:
         pass_on(self.on_interval_set, self.adjustor.interval)
         super().setup()
         self.adjustor.reset()
+        return None
 
     @override
-    def step(self) -> None:
+    def step(self) -> Awaitable[None] | None:
         """Observe, decide, act, and wait until the next step is due."""
         super().step()
         # Reached through a `step` of the user's own. It must not be torn apart: a pause is sat out here, and at
@@ -125,9 +127,10 @@ class FixedIntervalInteraction(Interaction[ObsType, ActType]):
             while True:
                 try:
                     self.adjustor.adjust()
-                    return
+                    return None
                 except GateClosed:
                     pause_point()
+        return None
 
     @override
     async def astep(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Awaitable
 
 from typing_extensions import override
 
@@ -51,7 +52,7 @@ class IntervalAdjustor(ABC):
         return now
 
     @abstractmethod
-    def adjust_impl(self) -> None:
+    def adjust_impl(self) -> Awaitable[None] | None:
         """Wait until `deadline`; `def` or `async def`."""
 
     def adjust(self) -> float:
@@ -78,8 +79,9 @@ class SleepIntervalAdjustor(IntervalAdjustor):
     """Sleeps until the next step is due; a pause or shutdown cuts the sleep short."""
 
     @override
-    def adjust_impl(self) -> None:
+    def adjust_impl(self) -> Awaitable[None] | None:
         pace_until(self._deadline)
+        return None
 
     @override
     async def aadjust(self) -> float:

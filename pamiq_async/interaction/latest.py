@@ -107,7 +107,7 @@ class LatestValueSensor(Composite, Sensor[T], Generic[T]):
         await self._call(self.sensor.on_interval_set, interval)
 
     @override
-    async def setup(self) -> None:  # type: ignore[override]
+    async def setup(self) -> None:
         self._newest = self._failure = None
         self._failure_was_seen = self._hangs = False
         self._life = life = _Life()
@@ -120,7 +120,7 @@ class LatestValueSensor(Composite, Sensor[T], Generic[T]):
         self._start_reading(life)
 
     @override
-    async def teardown(self) -> None:  # type: ignore[override]
+    async def teardown(self) -> None:
         is_at_rest = await self._stop_reading()
         life, self._life = self._life, None
         if is_at_rest:
@@ -133,7 +133,7 @@ class LatestValueSensor(Composite, Sensor[T], Generic[T]):
         raise self._failure
 
     @override
-    async def on_paused(self) -> None:  # type: ignore[override]
+    async def on_paused(self) -> None:
         self._paused_at = time.fixed_time()
         self._is_telling_pauses = await self._stop_reading()
         if self._is_telling_pauses:
@@ -142,7 +142,7 @@ class LatestValueSensor(Composite, Sensor[T], Generic[T]):
             logger.warning("%s hangs in read; the pause begins without it", type(self.sensor).__qualname__)
 
     @override
-    async def on_resumed(self) -> None:  # type: ignore[override]
+    async def on_resumed(self) -> None:
         if self._newest is not None:  # it has aged, though system time stood still
             passed = max(0.0, time.fixed_time() - self._paused_at) * time.get_time_scale()
             self._newest = self._newest._replace(at=self._newest.at - passed)
@@ -152,11 +152,11 @@ class LatestValueSensor(Composite, Sensor[T], Generic[T]):
             self._start_reading(self._life)
 
     @override
-    async def save_state(self, path: Path) -> None:  # type: ignore[override]
+    async def save_state(self, path: Path) -> None:
         await self._call_at_rest(self.sensor.save_state, path)
 
     @override
-    async def load_state(self, path: Path) -> None:  # type: ignore[override]
+    async def load_state(self, path: Path) -> None:
         await self._call_at_rest(self.sensor.load_state, path)
 
     @override

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import UserDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
 from typing_extensions import override
@@ -24,7 +24,7 @@ class Sensor(Component, ABC, Generic[T]):
     """Reads one thing."""
 
     @abstractmethod
-    def read(self) -> T:
+    def read(self) -> T | Awaitable[T]:
         """Give the present value; `def` or `async def`."""
 
 
@@ -32,7 +32,7 @@ class Actuator(Component, ABC, Generic[T]):
     """Moves one thing."""
 
     @abstractmethod
-    def operate(self, action: T) -> None:
+    def operate(self, action: T) -> Awaitable[None] | None:
         """Carry an action out; `def` or `async def`."""
 
 
@@ -57,13 +57,14 @@ class ModularEnvironment(Composite, Environment[ObsType, ActType]):
 
     @override
     @passes_through(lambda self: [self.sensor.read])
-    def observe(self) -> ObsType:
+    def observe(self) -> ObsType | Awaitable[ObsType]:
         return call(self.sensor.read)  # type: ignore[no-any-return]
 
     @override
     @passes_through(lambda self: [self.actuator.operate])
-    def affect(self, action: ActType) -> None:
+    def affect(self, action: ActType) -> Awaitable[None] | None:
         call(self.actuator.operate, action)
+        return None
 
     @override
     def _children(self) -> Mapping[str, Component]:
@@ -98,7 +99,7 @@ class SensorsDict(_Parts[Sensor[Any]], Sensor[Mapping[str, Any]]):
 
     @override
     @passes_through(lambda self: [Together(_hooks(self, "read"), spread=False)])
-    def read(self) -> Mapping[str, Any]:
+    def read(self) -> Mapping[str, Any] | Awaitable[Mapping[str, Any]]:
         """A reading of each sensor, by its name."""
         return {name: call(sensor.read) for name, sensor in self.items()}
 
@@ -113,7 +114,7 @@ class ActuatorsDict(_Parts[Actuator[Any]], Actuator[Mapping[str, Any]]):
 
     @override
     @passes_through(lambda self: [Together(_hooks(self, "operate"), spread=True)])
-    def operate(self, action: Mapping[str, Any]) -> None:
+    def operate(self, action: Mapping[str, Any]) -> Awaitable[None] | None:
         """Hand each actuator its item of `action`.
 
         Raises:
@@ -121,6 +122,7 @@ class ActuatorsDict(_Parts[Actuator[Any]], Actuator[Mapping[str, Any]]):
         """
         for name, actuator in self.items():
             call(actuator.operate, action[name])
+        return None
 
 
 def _hooks(parts: Mapping[str, Any], hook: str) -> Mapping[str, Iterable[Callable[..., Any]]]:

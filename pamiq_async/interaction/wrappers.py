@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Generic, TypeVar
 
 from typing_extensions import override
@@ -25,10 +25,10 @@ class Wrapper(Component, ABC, Generic[T, W]):
     """Turns a value into another; it can be called like a function."""
 
     @abstractmethod
-    def wrap(self, value: T) -> W:
+    def wrap(self, value: T) -> W | Awaitable[W]:
         """Turn `value` into what comes out; `def` or `async def`."""
 
-    def __call__(self, value: T) -> W:
+    def __call__(self, value: T) -> W | Awaitable[W]:
         """The same as `wrap`."""
         return self.wrap(value)
 
@@ -56,7 +56,7 @@ class LambdaWrapper(Wrapper[T, W]):
 
     @override
     @passes_through(lambda self: [self._func])
-    def wrap(self, value: T) -> W:
+    def wrap(self, value: T) -> W | Awaitable[W]:
         return call(self._func, value)  # type: ignore[no-any-return]
 
 
@@ -85,7 +85,7 @@ class SensorWrapper(Composite, Sensor[W], Generic[T, W]):
 
     @override
     @passes_through(lambda self: [self.sensor.read, self._wrapper.wrap])
-    def read(self) -> W:
+    def read(self) -> W | Awaitable[W]:
         return call(self._wrapper.wrap, call(self.sensor.read))  # type: ignore[no-any-return]
 
 
@@ -110,8 +110,9 @@ class ActuatorWrapper(Composite, Actuator[W], Generic[T, W]):
 
     @override
     @passes_through(lambda self: [self._wrapper.wrap, self.actuator.operate])
-    def operate(self, action: W) -> None:
+    def operate(self, action: W) -> Awaitable[None] | None:
         call(self.actuator.operate, call(self._wrapper.wrap, action))
+        return None
 
 
 class EnvironmentWrapper(
@@ -146,10 +147,11 @@ class EnvironmentWrapper(
 
     @override
     @passes_through(lambda self: [self.env.observe, self._obs_wrapper.wrap])
-    def observe(self) -> WrappedObsType:
+    def observe(self) -> WrappedObsType | Awaitable[WrappedObsType]:
         return call(self._obs_wrapper.wrap, call(self.env.observe))  # type: ignore[no-any-return]
 
     @override
     @passes_through(lambda self: [self._act_wrapper.wrap, self.env.affect])
-    def affect(self, action: WrappedActType) -> None:
+    def affect(self, action: WrappedActType) -> Awaitable[None] | None:
         call(self.env.affect, call(self._act_wrapper.wrap, action))
+        return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ class PersistentStateMixin:
     The path is the component's own: it may write one file there (with any suffix) or make a directory of it. Nothing
     is created for it beforehand. What `load_state` finds is what `save_state` wrote; a component that has nothing to
     save writes nothing.
+
+    In a system both are called while it stands still, and so does its time: a sleep in system time would never end.
     """
 
-    def save_state(self, path: Path) -> None:
+    def save_state(self, path: Path) -> Awaitable[None] | None:
         """Write the component's state to `path`."""
 
-    def load_state(self, path: Path) -> None:
+    def load_state(self, path: Path) -> Awaitable[None] | None:
         """Read what `save_state` wrote to `path`."""
 
 

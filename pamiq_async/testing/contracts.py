@@ -97,7 +97,7 @@ class BufferContract(ABC):
         assert len(buffer) == size, f"get_data() changed len() from {size} to {len(buffer)}"
 
     def test_changing_what_was_given_out_does_not_change_the_buffer(self) -> None:
-        """A trainer may do what it likes with the lists and dicts that `get_data` gives; the items in them are shared."""
+        """A trainer may do what it likes with the lists and dicts that `get_data` gives; their items are shared."""
         buffer = self.filled_buffer()
         expected = copy.deepcopy(buffer.get_data())
         _empty(buffer.get_data())

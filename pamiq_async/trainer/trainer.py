@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,7 @@ class Trainer(ABC, PersistentStateMixin, PauseEventMixin):
         self._synced_models = {}
         pass_on(self.on_training_models_attached)
 
-    def on_training_models_attached(self) -> None:
+    def on_training_models_attached(self) -> Awaitable[None] | None:
         """Called when `get_training_model` can be used."""
 
     def attach_data_users(self, data_users: DataUsersDict) -> None:
@@ -77,7 +77,7 @@ class Trainer(ABC, PersistentStateMixin, PauseEventMixin):
             self.get_data_user(self._condition_name)  # an unknown name is an error now, not at the first training
         pass_on(self.on_data_users_attached)
 
-    def on_data_users_attached(self) -> None:
+    def on_data_users_attached(self) -> Awaitable[None] | None:
         """Called when `get_data_user` can be used."""
 
     def get_training_model(self, name: str) -> TrainingModel[Any]:
@@ -106,24 +106,25 @@ class Trainer(ABC, PersistentStateMixin, PauseEventMixin):
 
     # Hooks
 
-    def is_trainable(self) -> bool:
+    def is_trainable(self) -> bool | Awaitable[bool]:
         """Whether it is time to train: the buffer holds enough items, and enough of them are new."""
         return self._missing_items() <= 0
 
-    def setup(self) -> None:
+    def setup(self) -> Awaitable[None] | None:
         """Called before each training."""
 
     @abstractmethod
-    def train(self) -> None:
+    def train(self) -> Awaitable[None] | None:
         """Train. Call `pause_point` now and then if it takes long."""
 
     @put_off_on_loop
-    def sync_models(self) -> None:
+    def sync_models(self) -> Awaitable[None] | None:
         """Publish the models that `get_training_model` gave."""
         for model in self._synced_models.values():
             pass_on(model.sync)
+        return None
 
-    def teardown(self) -> None:
+    def teardown(self) -> Awaitable[None] | None:
         """Called after each training, also after one that failed."""
 
     # Running
@@ -181,19 +182,21 @@ class Trainer(ABC, PersistentStateMixin, PauseEventMixin):
 
     @override
     @put_off_on_loop
-    def save_state(self, path: Path) -> None:
+    def save_state(self, path: Path) -> Awaitable[None] | None:
         path.mkdir(exist_ok=True)
         state = {"added_at_last_training": self._added_at_last_training}
         (path / "trainer.json").write_text(json.dumps(state), encoding="utf-8")
+        return None
 
     @override
     @put_off_on_loop
-    def load_state(self, path: Path) -> None:
+    def load_state(self, path: Path) -> Awaitable[None] | None:
         file = path / "trainer.json"
         if not file.exists():  # a subclass that saves without super() saved nothing of this
-            return
+            return None
         state = json.loads(file.read_text(encoding="utf-8"))
         self._added_at_last_training = int(state["added_at_last_training"])
+        return None
 
     # For the runtime
 

@@ -1,1 +1,5 @@
 """Helpers for components."""
+
+from . import schedulers
+
+__all__ = ["schedulers"]

@@ -454,6 +454,35 @@ async def test_a_sensor_left_behind_is_torn_down_when_its_reading_returns(log: L
 
 
 @pytest.mark.usefixtures("short_grace")
+async def test_what_a_reader_that_was_left_behind_reads_at_last_is_not_for_the_next_life(log: Log) -> None:
+    old, new = Camera(log), Camera(log)
+
+    class Replaced(Camera):
+        count = 0
+
+        @override
+        def read(self) -> Any:
+            self.count += 1
+            return (old if self.count == 1 else new).read()
+
+        @override
+        def teardown(self) -> None:
+            self.log.add(threading.current_thread().name, "teardown")
+
+    sensor = LatestValueSensor(Replaced(log), 1.0, None)
+    await sensor.setup()
+    await log.seen("camera.read")
+    await sensor.teardown()
+    await sensor.setup()
+    await log.seen("camera.read", 2)
+    old.put("of the life before")
+    await log.seen("pamiq-Replaced.teardown")
+    assert sensor.read() is None
+    new.put("last")
+    await sensor.teardown()
+
+
+@pytest.mark.usefixtures("short_grace")
 async def test_a_reading_that_goes_on_after_a_pause_is_not_begun_twice(log: Log, role: Role) -> None:
     camera = Camera(log)
     sensor = LatestValueSensor(camera, 1.0, None)

@@ -263,6 +263,24 @@ async def test_sensors_that_could_be_read_at_the_same_time_are_read_in_order(con
     assert order == ["slow begins", "slow ends", "quick"] * 2
 
 
+async def test_an_error_keeps_later_sensors_from_being_read(config: dict[str, Any]) -> None:
+    class Broken(Sensor[None]):
+        async def read(self) -> None:  # type: ignore[override]
+            raise EndOfInteraction
+
+    class Later(Sensor[None]):
+        reads = 0
+
+        async def read(self) -> None:  # type: ignore[override]
+            self.reads += 1
+
+    later = Later()
+    environment = ModularEnvironment.from_dict({"broken": Broken(), "later": later}, {})
+    await launch(Interaction(fake(Agent, "agent", Log())(), environment), {}, {}, {}, config)
+
+    assert later.reads == 0
+
+
 # --- Same seed, same result -------------------------------------------------------------------------------
 
 

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import logging
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pamiq_async import Agent, Environment, Interaction, ModularEnvironment, Sensor, Trainer
+from pamiq_async import Agent, Environment, Interaction, ModularEnvironment, Sensor, Trainer, start
 from pamiq_async.exceptions import ComponentInUse
 from pamiq_async.runtime.wiring import Components, claim, release
 from tests.fakes import FakeBuffer, FakeModel, Log, fake
@@ -86,3 +88,10 @@ def test_names_that_cannot_be_files_are_refused() -> None:
         components(models={"": FakeModel()})
     with pytest.raises(ValueError, match="the name of a trainer"):
         components(trainers={"a/b": fake(Trainer, "trainer", Log())()})
+
+
+async def test_models_are_logged_at_start_with_their_sizes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "pamiq_async")
+    config = {"states_dir": tmp_path, "web_api_address": None}
+    async with start(Interaction(Idle(), Still()), {"policy": FakeModel()}, {}, {}, config):
+        assert "models: policy (parameters not counted)" in caplog.messages
