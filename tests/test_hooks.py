@@ -150,6 +150,18 @@ def test_a_hook_is_of_the_kind_that_it_was_written_as(hook: Callable[..., Any], 
     assert kind_of(hook) is kind
 
 
+def test_generators_are_no_hooks() -> None:
+    def generator() -> Iterator[None]:
+        yield
+
+    async def async_generator() -> AsyncIterator[None]:
+        yield
+
+    for hook in (generator, async_generator, functools.partial(generator)):
+        with pytest.raises(TypeError, match="generator is a generator; a hook is a def that returns"):
+            kind_of(hook)
+
+
 def test_a_nonblocking_async_def_is_refused() -> None:
     with pytest.raises(TypeError, match=r"Hooks\.on_the_loop is async def; @nonblocking is for plain def"):
         nonblocking(Hooks.on_the_loop)
@@ -481,13 +493,12 @@ async def test_a_job_can_have_the_loop_run_a_coroutine(lane: Lane) -> None:
     assert await lane.run(lambda: lane.call_on_loop(where())) == threading.get_ident()
 
 
-async def test_a_coroutines_error_reaches_the_job_as_itself(lane: Lane) -> None:
-    error = Boom("on the loop")
-
+@pytest.mark.parametrize("error", [Boom("on the loop"), SystemExit(3), KeyboardInterrupt()])
+async def test_a_coroutines_error_reaches_the_job_as_itself(lane: Lane, error: BaseException) -> None:
     async def broken() -> None:
         raise error
 
-    with pytest.raises(Boom) as caught:
+    with pytest.raises(type(error)) as caught:
         await lane.run(lambda: lane.call_on_loop(broken()))
     assert caught.value is error
 

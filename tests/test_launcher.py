@@ -1055,14 +1055,14 @@ def test_run_leaves_signal_handlers_as_they_were(log: Log, config: dict[str, Any
         signal.signal(signal.SIGTERM, before)
 
 
-async def test_states_go_to_one_directory_whatever_becomes_of_the_working_one(
+def test_states_go_to_one_directory_whatever_becomes_of_the_working_one(
     log: Log, config: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await anyio.Path(tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path)
     interaction = fake_interaction(log, agent={"setup": lambda: monkeypatch.chdir(tmp_path / "elsewhere")})
-    await launch(interaction, {}, {}, {}, {**config, "states_dir": "mine", "max_uptime": 0.01})
-    assert len(await asyncio.to_thread(list_states, tmp_path / "mine")) == 1
+    run(interaction, {}, {}, {}, {**config, "states_dir": "mine", "max_uptime": 0.01})
+    assert len(list_states(tmp_path / "mine")) == 1
 
 
 async def test_a_states_directory_that_cannot_be_made_is_an_error_that_says_so(

@@ -11,7 +11,7 @@ import pytest
 
 from pamiq_async.exceptions import BlockingCall, SystemShutdown
 from pamiq_async.flows import at_the_same_time
-from pamiq_async.hooks import acall, home_lane, nonblocking, on_loop, pass_on
+from pamiq_async.hooks import Lane, acall, home_lane, nonblocking, on_loop, pass_on
 from pamiq_async.lifecycle import (
     Gate,
     GateClosed,
@@ -21,7 +21,9 @@ from pamiq_async.lifecycle import (
     SystemStatus,
     apace_until,
     apause_point,
+    beside_roles,
     calling_role,
+    current_role,
     pace_until,
     pause_point,
     set_up,
@@ -124,6 +126,11 @@ def test_errors_while_unwinding_are_kept_with_the_first(log: list[str]) -> None:
     assert caught.value.__notes__ == ["while tearing down Part, a second error: Boom: a.teardown"]
 
 
+def test_a_root_that_does_not_fail_is_set_up_like_any_other(log: list[str]) -> None:
+    set_up_root(Part("root", log, Part("a", log)))
+    assert log == ["a.setup", "root.setup"]
+
+
 def test_all_children_are_torn_down_though_some_fail(log: list[str]) -> None:
     children = [Part(name, log, fails="teardown" if name in "bc" else "") for name in "abcd"]
     parent = Part("parent", log, *children)
@@ -206,6 +213,53 @@ async def test_async_hooks_that_are_called_from_outside_know_their_role(role: St
 
     assert await role.call(hook) == (role, asyncio.current_task())
     assert (calling_role(), role.task) == (None, None)
+
+
+async def test_a_hook_that_raises_cancelled_error_by_itself_does_not_cancel_its_caller(role: Steps) -> None:
+    async def hook() -> None:
+        raise asyncio.CancelledError
+
+    with pytest.raises(RuntimeError, match="hook raised CancelledError though nobody cancelled it"):
+        await role.call(hook)
+
+
+async def test_a_caller_that_is_cancelled_is_cancelled(role: Steps) -> None:
+    reached = asyncio.Event()
+
+    async def hook() -> None:
+        reached.set()
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(role.call(hook))
+    await reached.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_beside_roles_no_role_is_found_and_hooks_run_on_another_lane(role: Steps) -> None:
+    async def hook() -> None:
+        assert current_role() is role
+        with beside_roles(None):
+            assert (current_role(), home_lane.get()) == (None, None)
+            await asyncio.create_task(apause_point())  # would wait
+        assert (current_role(), home_lane.get()) == (role, role.lane)
+
+    role.gate.close()
+    await role.call(hook)
+
+
+async def test_closing_a_roles_lanes_leaves_a_busy_side_lane_behind(role: Steps) -> None:
+    role.side_lanes = [Lane("pamiq-idle"), Lane("pamiq-busy")]
+    held, let_go = threading.Event(), threading.Event()
+    for lane in role.side_lanes:
+        lane.start()
+    job = asyncio.create_task(role.side_lanes[1].run(lambda: (held.set(), let_go.wait(20))))
+    assert await asyncio.to_thread(held.wait, 20)
+    await role.close_lanes()
+    assert [lane.is_abandoned for lane in role.side_lanes] == [False, True]
+    let_go.set()
+    await job
 
 
 async def test_code_of_a_role_is_told_from_that_of_others(role: Steps) -> None:
