@@ -28,8 +28,9 @@ from .interaction import (
     Wrapper,
 )
 from .launcher import launch, run, start
-from .lifecycle import SystemStatus, apause_point, pause_point
+from .lifecycle import SystemStatus
 from .model import InferenceModel, TrainingModel
+from .roles import apause_point, pause_point
 from .runtime import LaunchConfig, System
 from .trainer import Trainer
 

@@ -12,13 +12,11 @@ import pytest
 from pamiq_async.exceptions import BlockingCall, SystemShutdown
 from pamiq_async.flows import at_the_same_time
 from pamiq_async.hooks import Lane, acall, home_lane, nonblocking, on_loop, pass_on
-from pamiq_async.lifecycle import (
+from pamiq_async.lifecycle import InteractionEventMixin, PauseEventMixin, SystemStatus, set_up, set_up_root, tear_down
+from pamiq_async.roles import (
     Gate,
     GateClosed,
-    InteractionEventMixin,
-    PauseEventMixin,
     Role,
-    SystemStatus,
     apace_until,
     apause_point,
     beside_roles,
@@ -26,9 +24,6 @@ from pamiq_async.lifecycle import (
     current_role,
     pace_until,
     pause_point,
-    set_up,
-    set_up_root,
-    tear_down,
 )
 from pamiq_async.time import TimeController, use_time_controller
 

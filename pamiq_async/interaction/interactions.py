@@ -12,7 +12,7 @@ from typing_extensions import override
 from ..exceptions import SystemShutdown
 from ..flows import Flow
 from ..hooks import Kind, call, kind_of, pass_on
-from ..lifecycle import GateClosed, apause_point, pause_point
+from ..roles import GateClosed, apause_point, pause_point
 from .agent import Agent
 from .composite import Component, Composite, check_component, passes_through
 from .env import Environment

@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from .. import time
 from ..hooks import acall, pass_on
-from ..lifecycle import apace_until, pace_until
+from ..roles import apace_until, pace_until
 
 STALL_PERIODS = 3
 

@@ -14,7 +14,7 @@ from typing_extensions import override
 from .. import time
 from ..exceptions import EndOfInteraction, PauseTimeout
 from ..hooks import Hook, Kind, Lane, acall, kind_of
-from ..lifecycle import beside_roles, current_role
+from ..roles import beside_roles, current_role
 from ..state_persistence.mixin import PersistentStateMixin
 from .composite import Component, Composite, check_component
 from .modular_env import Sensor

@@ -13,7 +13,8 @@ from typing import Any
 
 from ..exceptions import PauseTimeout, SystemEnded
 from ..hooks import acall
-from ..lifecycle import Gate, SystemStatus
+from ..lifecycle import SystemStatus
+from ..roles import Gate
 from ..time import TimeController
 from .config import LaunchConfig
 from .states import States

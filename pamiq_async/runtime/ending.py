@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 import anyio
 
 from ..exceptions import EndOfInteraction, ShutdownTimeout, attach
-from ..lifecycle import Role
+from ..roles import Role
 
 logger = logging.getLogger(__name__)
 

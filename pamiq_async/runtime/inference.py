@@ -9,7 +9,7 @@ from typing import Any
 from ..flows import Flow
 from ..hooks import Kind, kind_of
 from ..interaction.interactions import FixedIntervalInteraction, Interaction
-from ..lifecycle import Gate, GateClosed, Role
+from ..roles import Gate, GateClosed, Role
 from .lockstep import Lockstep
 from .statistics import StepRecorder
 

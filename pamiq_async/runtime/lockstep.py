@@ -11,7 +11,7 @@ from typing import Any
 from typing_extensions import override
 
 from ..exceptions import EndOfInteraction
-from ..lifecycle import Gate
+from ..roles import Gate
 from ..state_persistence import PersistentStateMixin, codec
 
 

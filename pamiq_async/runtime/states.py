@@ -14,7 +14,7 @@ import anyio.to_thread
 
 from ..exceptions import StatesDirLocked, StatesDirUnusable
 from ..hooks import Hook, acall, in_lane
-from ..lifecycle import Role
+from ..roles import Role
 from ..state_persistence import LatestStatesKeeper, PersistentStateMixin, StatesKeeper, StateStore
 from ..time import TimeController
 from .config import LaunchConfig

@@ -15,7 +15,8 @@ from typing import Any
 from ..exceptions import SystemEnded, SystemShutdown
 from ..flows import one_at_a_time
 from ..hooks import Lane, on_loop
-from ..lifecycle import Gate, Role, SystemStatus, beside_roles, calling_role, set_up_root, unless_cancelled
+from ..lifecycle import SystemStatus, set_up_root
+from ..roles import Gate, Role, beside_roles, calling_role, unless_cancelled
 from ..time import TimeController, use_time_controller
 from . import wiring
 from .config import LaunchConfig

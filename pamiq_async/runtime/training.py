@@ -7,7 +7,7 @@ from time import perf_counter
 
 from typing_extensions import override
 
-from ..lifecycle import Gate, Role
+from ..roles import Gate, Role
 from ..trainer.container import TrainersDict
 from ..trainer.trainer import Trainer
 from .lockstep import Lockstep

@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from ..data.buffer import checked_size
 from ..launcher import AnyInteraction, Config, Data, Models, Starting, Trainers, as_config
-from ..lifecycle import current_role
+from ..roles import current_role
 from ..runtime import LaunchConfig, Statistics, System
 from ..runtime.wiring import Components
 from .clock import ManualClock

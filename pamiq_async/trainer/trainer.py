@@ -15,9 +15,10 @@ from ..data.container import DataUsersDict
 from ..data.interface import DataUser
 from ..exceptions import ErrorCollector, NotAttached
 from ..hooks import Hook, Kind, acall, describe, kind_of, on_loop, pass_on, put_off_on_loop
-from ..lifecycle import PauseEventMixin, apause_point, pause_point
+from ..lifecycle import PauseEventMixin
 from ..model.container import TrainingModelsDict
 from ..model.interface import TrainingModel
+from ..roles import apause_point, pause_point
 from ..state_persistence.mixin import PersistentStateMixin
 
 

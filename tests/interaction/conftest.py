@@ -10,7 +10,7 @@ import pytest
 
 from pamiq_async import nonblocking
 from pamiq_async.interaction.composite import Component
-from pamiq_async.lifecycle import Gate, Role
+from pamiq_async.roles import Gate, Role
 from pamiq_async.time import TimeController, use_time_controller
 
 

@@ -11,8 +11,8 @@ from pamiq_async import Agent, DataCollector, Environment, InferenceModel, Inter
 from pamiq_async.data.container import DataCollectorsDict
 from pamiq_async.exceptions import NotAttached, UnknownName
 from pamiq_async.interaction import acall, call
-from pamiq_async.lifecycle import Role
 from pamiq_async.model.container import InferenceModelsDict
+from pamiq_async.roles import Role
 from tests.fakes import FakeBuffer, FakeInferenceModel, FakeModel
 
 

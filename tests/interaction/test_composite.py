@@ -10,7 +10,7 @@ import pytest
 from pamiq_async import Agent, Environment, Interaction, Sensor, start
 from pamiq_async.exceptions import BlockingCall
 from pamiq_async.interaction.composite import Component, Composite, check_component
-from pamiq_async.lifecycle import Role
+from pamiq_async.roles import Role
 from tests.fakes import Boom, FakeBuffer, Log, fake
 
 Made = Callable[[str, Callable[..., Any]], Callable[..., Any]]

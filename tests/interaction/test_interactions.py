@@ -26,7 +26,7 @@ from pamiq_async import (
     start,
     time,
 )
-from pamiq_async.lifecycle import Role
+from pamiq_async.roles import Role
 from pamiq_async.time import TimeController
 from tests.fakes import Log, fake
 

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pamiq_async import IntervalAdjustor, SleepIntervalAdjustor, nonblocking, time
-from pamiq_async.lifecycle import Role
+from pamiq_async.roles import Role
 
 # The clock goes on from one example to the next, which does not matter to any of them.
 any_clock = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -26,7 +26,7 @@ from pamiq_async import (
 )
 from pamiq_async.exceptions import PauseTimeout
 from pamiq_async.interaction import latest
-from pamiq_async.lifecycle import Role
+from pamiq_async.roles import Role
 from tests.fakes import Boom, Log
 
 LIFE = ("on_interval_set", "load_state", "setup", "on_paused", "on_resumed", "teardown", "save_state")

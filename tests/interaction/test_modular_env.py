@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pamiq_async import Actuator, ActuatorsDict, Environment, ModularEnvironment, Sensor, SensorsDict, nonblocking
-from pamiq_async.lifecycle import Role
+from pamiq_async.roles import Role
 from tests.fakes import Boom
 
 HOOKS = ("setup", "on_paused", "on_resumed", "save_state", "load_state", "teardown")

@@ -17,7 +17,7 @@ from pamiq_async import (
     SensorWrapper,
     Wrapper,
 )
-from pamiq_async.lifecycle import Role
+from pamiq_async.roles import Role
 
 Made = Callable[[str, Callable[..., Any]], Callable[..., Any]]
 
