@@ -65,7 +65,8 @@ async def reasons(config: dict[str, Any]) -> list[str]:
 
 
 def pamiq_threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("pamiq")]
+    names = {"pamiq-inference", "pamiq-training", "pamiq-policies"}
+    return [thread.name for thread in threading.enumerate() if thread.name in names]
 
 
 # --- The life of a system ---

@@ -1,12 +1,13 @@
 """Python values as files that are data: msgpack where it can hold them, pickle where nothing else can.
 
-msgpack holds None, booleans, numbers, strings, bytes, lists and dicts; tuples, big integers and NumPy arrays and
-scalars are extensions of ours, so they come back as what they were. Reading msgpack runs no code. A value that
-holds anything else is pickled, into a file whose suffix says so.
+msgpack holds None, booleans, numbers, strings, bytes, lists and dicts; tuples, big integers, NumPy arrays and scalars
+and PyTorch tensors are extensions of ours, so they come back as what they were, tensors on the CPU. Reading msgpack
+runs no code. A value that holds anything else is pickled, into a file whose suffix says so.
 """
 
 from __future__ import annotations
 
+import importlib
 import math
 import pickle
 import re
@@ -21,7 +22,7 @@ from ..exceptions import InvalidState, StateNotFound
 MSGPACK_SUFFIX = ".msgpack"
 PICKLE_SUFFIX = ".pickle"
 
-_TUPLE, _ARRAY, _SCALAR, _INT, _DICT = range(1, 6)
+_TUPLE, _ARRAY, _SCALAR, _INT, _DICT, _TENSOR = range(1, 7)
 _PLAIN = frozenset({type(None), bool, float, str, bytes})
 
 
@@ -109,7 +110,16 @@ def _to_data(value: Any, depth: int) -> Any:
             return _extension(_SCALAR, [value.dtype.str, value[:]])  # NumPy's own ways lose zeros at the end
         if isinstance(value, numpy.generic) and value.itemsize > 0:
             return _extension(_SCALAR, [value.dtype.str, value.tobytes()])
+    torch = sys.modules.get("torch")
+    if torch is not None and kind is torch.Tensor and _is_plain_tensor(value):
+        raw = value.detach().cpu().resolve_conj().resolve_neg().contiguous().reshape(-1).view(torch.uint8).numpy()
+        return _extension(_TENSOR, [str(value.dtype).removeprefix("torch."), list(value.shape), raw.tobytes()])
     raise _NotData(kind)
+
+
+def _is_plain_tensor(tensor: Any) -> bool:
+    """Whether dtype, shape and bytes are all of it: it is not sparse, quantized or without memory."""
+    return str(tensor.layout) == "torch.strided" and not tensor.is_quantized and not tensor.is_meta
 
 
 def _is_plain(dtype: Any) -> bool:
@@ -136,6 +146,8 @@ def _from_extension(code: int, content: memoryview) -> Any:
         return _array(*value)
     if code == _SCALAR:
         return _scalar(*value)
+    if code == _TENSOR:
+        return _tensor(*value)
     raise ValueError(f"unknown extension {code}")
 
 
@@ -149,6 +161,20 @@ def _array(name: object, shape: Any, raw: object) -> Any:
     if dtype.itemsize == 0 or dtype.itemsize * math.prod(shape) != len(raw):
         raise ValueError(f"{len(raw)} bytes for an array of shape {shape!r} and dtype {name!r}")
     return numpy.frombuffer(raw, dtype).reshape(shape).copy()
+
+
+def _tensor(name: object, shape: Any, raw: object) -> Any:
+    torch = importlib.import_module("torch")  # not by a statement: the core does without it
+    dtype = getattr(torch, name, None) if isinstance(name, str) and _TENSOR_DTYPE.fullmatch(name) else None
+    if not isinstance(dtype, torch.dtype):
+        raise ValueError(f"{name!r} is not the dtype of data")
+    if not isinstance(raw, bytes) or not all(type(length) is int and length >= 0 for length in shape):
+        raise TypeError(f"a tensor of shape {shape!r}, made of {type(raw).__name__}")
+    if dtype.itemsize * math.prod(shape) != len(raw):
+        raise ValueError(f"{len(raw)} bytes for a tensor of shape {shape!r} and dtype {name!r}")
+    if not raw:
+        return torch.empty(shape, dtype=dtype)
+    return torch.frombuffer(bytearray(raw), dtype=torch.uint8).view(dtype).reshape(shape)
 
 
 def _scalar(name: object, raw: object) -> Any:
@@ -167,6 +193,8 @@ def _dtype(name: object) -> Any:
 
 
 _DTYPE = re.compile(r"[<>|]?[biufcmMSUV][0-9]+(\[[0-9]*[A-Za-z]+\])?")
+
+_TENSOR_DTYPE = re.compile(r"bool|(u?int|float|bfloat|complex)[0-9]+(_[a-z0-9]+)?")
 
 _decoder = msgspec.msgpack.Decoder(ext_hook=_from_extension)
 
