@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,17 +20,8 @@ from pamiq_async import (
     start,
     time,
 )
+from pamiq_async.hooks import Lane, describe
 from tests.fakes import Log, fake, fake_interaction
-
-
-@pytest.fixture
-def log() -> Log:
-    return Log()
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> dict[str, Any]:
-    return {"states_dir": tmp_path / "states", "web_api_address": None}
 
 
 class Echo(Agent[Any, Any]):
@@ -67,54 +57,44 @@ async def test_steps_that_never_wait_leave_the_loop_its_turns(config: dict[str, 
     assert turns > 1, "steps took the loop for themselves"
 
 
-async def test_a_run_of_blocking_steps_is_one_trip_to_the_lane(
-    log: Log, config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from pamiq_async.hooks import Lane
-
-    trips = 0
+@pytest.fixture
+def trips(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What goes to the lane of the acting role, from now on."""
+    trips: list[str] = []
     run = Lane.run
 
-    async def counted(lane: Lane, *args: Any) -> Any:
-        nonlocal trips
-        trips += lane.name == "pamiq-inference"
-        return await run(lane, *args)
+    async def noted(lane: Lane, function: Any, *args: Any) -> Any:
+        if lane.name == "pamiq-inference":
+            trips.append(describe(function))
+        return await run(lane, function, *args)
 
+    monkeypatch.setattr(Lane, "run", noted)
+    return trips
+
+
+async def test_a_run_of_blocking_steps_is_one_trip_to_the_lane(
+    log: Log, config: dict[str, Any], trips: list[str]
+) -> None:
     async with start(fake_interaction(log, interval=None), {}, {}, {}, config):
         await log.seen("agent.step", 5)
-        monkeypatch.setattr(Lane, "run", counted)
+        trips.clear()
         await log.seen_again("agent.step", 1000)
-        assert trips == 0
-        monkeypatch.undo()
+        assert trips == []
 
 
-async def test_neighbouring_blocking_hooks_share_a_trip(
-    log: Log, config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from pamiq_async.hooks import Lane
-
-    trips = 0
-    run = Lane.run
-
-    async def counted(lane: Lane, *args: Any) -> Any:
-        nonlocal trips
-        trips += lane.name == "pamiq-inference"
-        return await run(lane, *args)
-
+async def test_neighbouring_blocking_hooks_share_a_trip(log: Log, config: dict[str, Any], trips: list[str]) -> None:
     interaction = fake_interaction(log, environment={"async_hooks": False}, interval=None)
 
     async def observe(self: Any) -> int:
         log.add("environment", "observe")
-        return trips
+        return 0
 
     type(interaction.environment).observe = observe
     async with start(interaction, {}, {}, {}, config):
-        monkeypatch.setattr(Lane, "run", counted)
-        await log.seen_again("environment.affect", 1)
-        before, steps = trips, log.count("environment.affect")
+        await log.seen("environment.affect")
+        before, steps = len(trips), log.count("environment.affect")
         await log.seen_again("environment.affect", 100)
-        assert abs((trips - before) - (log.count("environment.affect") - steps)) <= 1
-        monkeypatch.undo()
+        assert abs((len(trips) - before) - (log.count("environment.affect") - steps)) <= 1
 
 
 @pytest.mark.parametrize("agent", [Echo, AsyncEcho], ids=["def", "async def"])

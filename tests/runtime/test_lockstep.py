@@ -38,11 +38,6 @@ SOME_STEPS = 40
 
 
 @pytest.fixture
-def log() -> Log:
-    return Log()
-
-
-@pytest.fixture
 def config(tmp_path: Path) -> dict[str, Any]:
     return {
         "states_dir": tmp_path / "states",

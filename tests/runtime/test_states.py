@@ -19,16 +19,6 @@ from pamiq_async.state_persistence import LatestStatesKeeper, StatesKeeper, list
 from tests.fakes import Boom, FakeModel, Log, fake, fake_interaction
 
 
-@pytest.fixture
-def log() -> Log:
-    return Log()
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> dict[str, Any]:
-    return {"states_dir": tmp_path / "states", "web_api_address": None}
-
-
 async def states(config: dict[str, Any]) -> list[tuple[Any, Path]]:
     return await asyncio.to_thread(list_states, config["states_dir"])
 

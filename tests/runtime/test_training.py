@@ -4,23 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pamiq_async import Agent, Environment, FixedIntervalInteraction, SystemStatus, Trainer, start
 from tests.fakes import FakeBuffer, Log, fake
-
-
-@pytest.fixture
-def log() -> Log:
-    return Log()
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> dict[str, Any]:
-    return {"states_dir": tmp_path / "states", "web_api_address": None}
 
 
 class Hand(Environment[Any, Any]):
