@@ -162,6 +162,10 @@ class StateStore:
                 f"none of the {len(passed_over)} states in {str(self.states_dir)!r} verifies; move them away to start "
                 f"afresh. The first one: {passed_over[0]}"
             )
+        if self.states_dir.is_dir():
+            foreign = [path.name for path in self.states_dir.iterdir() if path.is_dir() and path.name[0] != "."]
+            if foreign:  # such as states of another program, which its user may have meant
+                logger.warning("in %s there are directories, but no states: %s", self.states_dir, sorted(foreign)[:3])
         return None
 
     def clear_leftovers(self) -> None:

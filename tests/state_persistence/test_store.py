@@ -289,6 +289,17 @@ def test_the_latest_state_of_a_directory_without_states_is_none(store: StateStor
     assert store.latest() is None
 
 
+def test_directories_that_are_no_states_are_named_in_the_log(
+    store: StateStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    (store.states_dir / "of another program.state").mkdir(parents=True)
+    (store.states_dir / ".hidden").mkdir()
+    assert store.latest() is None
+    [record] = caplog.records
+    assert "of another program.state" in record.getMessage()
+    assert ".hidden" not in record.getMessage()
+
+
 def cut_file(state: Path) -> None:
     os.truncate(state / "note" / "note.txt", 1)
 
