@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import time
 from collections import deque
 
@@ -116,3 +117,31 @@ class TrainingRecorder:
     def times(self) -> dict[str, TrainerTimes]:
         """The figures up to now."""
         return dict(self._times)
+
+
+def as_rows(figures: Statistics) -> dict[str, str]:
+    """The figures as a person reads them, by their names."""
+    return {
+        "status": figures.status.value,
+        "uptime": f"{figures.uptime:.1f} s",
+        "steps": f"{figures.step_times.count} ({figures.step_rate:.1f}/s)",
+        **{f"trainings of {name}": str(times.count) for name, times in figures.trainings.items()},
+        **{f"items in {name}": str(fill.size) for name, fill in figures.buffers.items()},
+        "states saved": str(figures.states_saved),
+    }
+
+
+def as_html(rows: dict[str, str]) -> str:
+    """A table with a line for each row."""
+    cells = "".join(f"<tr><th>{html.escape(k)}</th><td>{html.escape(v)}</td></tr>" for k, v in rows.items())
+    return f"<table>{cells}</table>"
+
+
+def as_log_line(figures: Statistics) -> str:
+    """How fast steps were, and how many trainings there were."""
+    times = figures.step_times
+    trainings = ", ".join(f"{name} {times.count}" for name, times in figures.trainings.items()) or "none"
+    return (
+        f"{times.count} steps, {figures.step_rate:.1f}/s; a step took {times.mean * 1e3:.3f} ms on average, "
+        f"p99 {times.p99 * 1e3:.3f} ms, max {times.max * 1e3:.3f} ms; trainings: {trainings}"
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import html
 import logging
 import math
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
@@ -25,7 +24,7 @@ from .ending import Ending, to_the_end
 from .inference import InferenceRole
 from .lockstep import Lockstep
 from .states import States
-from .statistics import BufferFill, Statistics, StepRecorder, TrainingRecorder
+from .statistics import BufferFill, Statistics, StepRecorder, TrainingRecorder, as_html, as_log_line, as_rows
 from .training import TrainingRole
 
 logger = logging.getLogger(__name__)
@@ -217,20 +216,11 @@ class System:
         )
 
     def _repr_html_(self) -> str:
-        figures = self.statistics()
-        rows = {
-            "status": self.status.value,
-            "uptime": f"{figures.uptime:.1f} s",
-            "steps": f"{figures.step_times.count} ({figures.step_rate:.1f}/s)",
-            **{f"trainings of {name}": str(times.count) for name, times in figures.trainings.items()},
-            **{f"items in {name}": str(fill.size) for name, fill in figures.buffers.items()},
-            "states saved": str(figures.states_saved),
-            "control server": "none" if self.web_api_address is None else ":".join(map(str, self.web_api_address)),
-        }
+        address = "none" if self.web_api_address is None else ":".join(map(str, self.web_api_address))
+        rows = {**as_rows(self.statistics()), "control server": address}
         if self.error is not None:
             rows["error"] = f"{type(self.error).__name__}: {self.error}"
-        cells = "".join(f"<tr><th>{html.escape(k)}</th><td>{html.escape(v)}</td></tr>" for k, v in rows.items())
-        return f"<table>{cells}</table>"
+        return as_html(rows)
 
     # For the launcher
 
@@ -410,17 +400,7 @@ class System:
             )
 
     def _log_statistics(self) -> None:
-        figures = self.statistics()
-        times = figures.step_times
-        logger.info(
-            "%d steps, %.1f/s; a step took %.3f ms on average, p99 %.3f ms, max %.3f ms; trainings: %s",
-            times.count,
-            figures.step_rate,
-            times.mean * 1e3,
-            times.p99 * 1e3,
-            times.max * 1e3,
-            ", ".join(f"{name} {t.count}" for name, t in figures.trainings.items()) or "none",
-        )
+        logger.info("%s", as_log_line(self.statistics()))
 
 
 def _nothing_to_do() -> None:

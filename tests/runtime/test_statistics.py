@@ -5,7 +5,18 @@ import threading
 
 import pytest
 
-from pamiq_async.runtime.statistics import RECENT_STEPS, StepRecorder, TrainerTimes, TrainingRecorder
+from pamiq_async import SystemStatus
+from pamiq_async.runtime.statistics import (
+    RECENT_STEPS,
+    BufferFill,
+    Statistics,
+    StepRecorder,
+    TrainerTimes,
+    TrainingRecorder,
+    as_html,
+    as_log_line,
+    as_rows,
+)
 
 
 def test_before_the_first_step_there_are_no_times() -> None:
@@ -61,3 +72,23 @@ def test_trainings_are_counted_by_trainer() -> None:
     recorder.add("a", 1.0)
     recorder.add("a", 2.0)
     assert recorder.times() == {"a": TrainerTimes(2, 3.0), "b": TrainerTimes(0, 0.0)}
+
+
+def figures(**trainings: TrainerTimes) -> Statistics:
+    recorder = StepRecorder()
+    recorder.add(0.5)
+    fills = {"<steps>": BufferFill(size=3, added=5)}
+    return Statistics(SystemStatus.ACTIVE, 2.0, 0.5, recorder.times(), trainings, fills, states_saved=1)
+
+
+def test_a_log_line_tells_of_steps_and_trainings() -> None:
+    assert as_log_line(figures()).startswith("1 steps, 0.5/s; a step took 500.000 ms on average")
+    assert as_log_line(figures()).endswith("trainings: none")
+    assert as_log_line(figures(a=TrainerTimes(2, 1.0), b=TrainerTimes(0, 0.0))).endswith("trainings: a 2, b 0")
+
+
+def test_a_table_has_a_row_for_each_figure_and_escapes_names() -> None:
+    table = as_html(as_rows(figures(a=TrainerTimes(2, 1.0))))
+    assert "<tr><th>status</th><td>active</td></tr>" in table
+    assert "<tr><th>trainings of a</th><td>2</td></tr>" in table
+    assert "<tr><th>items in &lt;steps&gt;</th><td>3</td></tr>" in table
