@@ -109,7 +109,7 @@ def test_arrays_come_back_writable_and_on_their_own(array: np.ndarray) -> None:
 @example(np.bytes_(b""))
 @example(np.bytes_(b"zeros at the end\0\0"))
 @example(np.void(b"raw"))
-@example(np.datetime64("NaT"))
+@example(np.datetime64("NaT", "ns"))
 @example(np.timedelta64(5, "25s"))
 @example(np.longdouble("0.1"))
 @example(np.float16(0.1))
