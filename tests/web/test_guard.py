@@ -313,7 +313,7 @@ async def test_a_large_body_is_refused_before_all_of_it_has_come(client: Any, st
 
     writer.close()
     await writer.wait_closed()
-    assert status_line == b"HTTP/1.1 413 Request Entity Too Large\r\n"
+    assert status_line.startswith(b"HTTP/1.1 413 ")
 
 
 async def test_a_body_that_grows_large_when_unpacked_is_refused(client: Any) -> None:
