@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Callable, Coroutine, Iterator
 from contextvars import ContextVar
+from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -53,12 +54,10 @@ class Gate:
         return await self._wait(lambda: all(role.is_parked for role in self.roles), timeout)
 
     async def wait_none_parked(self) -> bool:
-        """Wait until every role acts again; False when stopping."""
-        return await self._wait(lambda: not any(role.is_parked or role.is_resuming for role in self.roles))
-
-    async def wait_open(self) -> None:
-        """Wait until roles may act, or must end."""
-        await self._wait(lambda: self.is_open)
+        """Wait until every role acts again that is not held; False when stopping."""
+        return await self._wait(
+            lambda: not any((role.is_parked and not role.is_held) or role.is_resuming for role in self.roles)
+        )
 
     async def wait_until(self, condition: Callable[[], bool]) -> None:
         """Wait until `condition()` holds, which is asked whenever the gate or a role moves, or the system stops."""
@@ -108,9 +107,12 @@ class Role:
         """Lanes of components that need a thread of their own."""
         self.is_acting = False  # between setup and teardown
         self.is_parked = False  # stands still: none of its hooks runs, but for those called by `call`
+        self.is_held = False  # stays parked though the gate is open
         self.is_resuming = False
         self.is_in_park = False  # from on_paused to on_resumed; nothing that runs meanwhile can park
         self.task: asyncio.Task[Any] | None = None
+        self.writes: list[Callable[[], object]] | None = None
+        """What hooks that save leave to be written later; None: they are not asked to save just now."""
 
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
@@ -142,9 +144,27 @@ class Role:
         with self.entered():
             return await unless_cancelled(acall(hook, *args), describe(hook))
 
+    async def save(self, hook: Hook, path: Path) -> list[Callable[[], object]]:
+        """Call a hook that saves; returns what it left to be written later."""
+        writes = self.writes = []
+        try:
+            await self.call(hook, path)
+        finally:
+            self.writes = None
+        return writes
+
     async def run(self) -> None:
         """Act until the gate stops."""
         raise NotImplementedError(f"{type(self).__qualname__} does nothing")
+
+    def hold(self) -> None:
+        """Have the role, which is parked, stay so until `release`, though the gate opens."""
+        self.is_held = True
+
+    def release(self) -> None:
+        """Let the role go on as the gate says."""
+        self.is_held = False
+        self.gate.role_moved()
 
     async def park(self) -> None:
         """Stand still until the gate opens, or the system stops."""
@@ -159,7 +179,7 @@ class Role:
         self.is_parked = True
         self.gate.role_moved()
         try:
-            await self.gate.wait_open()
+            await self.gate.wait_until(lambda: self.gate.is_open and not self.is_held)
         finally:
             self.is_parked = False
         self.is_resuming = True
@@ -185,7 +205,7 @@ class Role:
 
     def must_park(self) -> bool:
         """Whether the gate is closed to this role, which acts, so that it has to park or to end."""
-        return not self.gate.is_open and self.is_acting
+        return (not self.gate.is_open or self.is_held) and self.is_acting
 
     def join(self) -> None:
         """The role begins to act."""

@@ -427,7 +427,7 @@ async def test_a_stopped_gate_does_not_open_again(gate: Gate) -> None:
     [
         (False, lambda gate: gate.wait_all_parked(20), False),
         (True, lambda gate: gate.wait_none_parked(), False),
-        (True, lambda gate: gate.wait_open(), None),
+        (True, lambda gate: gate.wait_until(lambda: gate.is_open), None),
     ],
 )
 async def test_stopping_ends_every_wait(

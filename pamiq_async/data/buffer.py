@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from ..state_persistence import codec
-from ..state_persistence.mixin import PersistentStateMixin
+from ..state_persistence.mixin import PersistentStateMixin, write_later
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,11 @@ class DataBuffer(ABC, PersistentStateMixin, Generic[T, R]):
         raise NotImplementedError(f"{type(self).__qualname__} has no clear(); define it to use DataUser.clear()")
 
     def _save_value(self, value: Any, path: Path) -> None:
-        """Save contents through the codec and say once if they had to be pickled."""
+        """Save contents, which training alone changes, through the codec, once acting goes on."""
+        write_later(lambda: self._write_value(value, path))
+
+    def _write_value(self, value: Any, path: Path) -> None:
+        """Save contents and say once if they had to be pickled."""
         kind = codec.save(value, path)
         if kind is not None and not self._pickling_was_reported:
             self._pickling_was_reported = True

@@ -14,7 +14,7 @@ from typing_extensions import override
 from .. import time
 from ..hooks import pass_on
 from ..state_persistence import codec
-from ..state_persistence.mixin import PersistentStateMixin
+from ..state_persistence.mixin import PersistentStateMixin, write_later
 from .buffer import DataBuffer
 
 T = TypeVar("T")
@@ -162,7 +162,8 @@ class DataUser(PersistentStateMixin, Generic[R]):
             self.update()
         path.mkdir()
         pass_on(self._buffer.save_state, path / "buffer")
-        codec.save({"timestamps": self._timestamps, "added": self._added}, path / "user")
+        state = {"timestamps": self._timestamps, "added": self._added}
+        write_later(lambda: codec.save(state, path / "user"))
         if waiting := self._collector.waiting():
             self._buffer._save_value(waiting, path / "waiting")
 

@@ -9,7 +9,7 @@ import math
 from collections import deque
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..exceptions import PauseTimeout, SystemEnded
 from ..hooks import acall
@@ -17,7 +17,7 @@ from ..lifecycle import SystemStatus
 from ..roles import Gate
 from ..time import TimeController
 from .config import LaunchConfig
-from .states import States
+from .states import Draft, States
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +39,24 @@ class _Timer:
     async def fire(self) -> None:
         await self._action()
         self.due = self._clock.perf_counter() + self._interval()
+
+
+class _Save(NamedTuple):
+    """Why a state is saved, and who waits for it."""
+
+    reason: str
+    futures: list[asyncio.Future[Path]]
+
+    def settle(self, path: Path) -> None:
+        for future in self._waiting():
+            future.set_result(path)
+
+    def fail(self, error: Exception) -> None:
+        for future in self._waiting():
+            future.set_exception(error)
+
+    def _waiting(self) -> list[asyncio.Future[Path]]:
+        return [future for future in self.futures if not future.done()]
 
 
 class Control:
@@ -70,8 +88,12 @@ class Control:
         self._refuses_commands = False
         self._not_capturing = asyncio.Event()
         self._not_capturing.set()
+        self._not_writing = asyncio.Event()
+        self._not_writing.set()
         self._not_committing = asyncio.Event()
         self._not_committing.set()
+        self._wanted_save: _Save | None = None
+        self._begun_save: tuple[_Save, asyncio.Task[Path]] | None = None  # its components were captured
 
     # Commands
 
@@ -95,12 +117,17 @@ class Control:
     async def save_state(self) -> Path:
         """Save a state; roles stand still while components are captured, and act again while files are written.
 
+        While one is written, further ones wait and become one.
+
         Raises:
             PauseTimeout: a role did not park; the system goes on, nothing was saved.
             SystemEnded: the system is shutting down or has ended.
         """
-        path: Path = await self._submit(lambda: self._save("command"))
-        return path
+        if self._refuses_commands:
+            raise _too_late()
+        future: asyncio.Future[Path] = asyncio.get_running_loop().create_future()
+        self._want_save("command", future)
+        return await future
 
     def refuse_commands(self) -> None:
         """From now on, and for those that wait: too late."""
@@ -109,6 +136,9 @@ class Control:
             _, future = self._commands.popleft()
             if not future.done():
                 future.set_exception(_too_late())
+        if self._wanted_save is not None:
+            self._wanted_save.fail(_too_late())
+            self._wanted_save = None
 
     @property
     def is_capturing(self) -> bool:
@@ -118,6 +148,15 @@ class Control:
     async def wait_captured(self) -> None:
         """Wait until no component is being saved."""
         await self._not_capturing.wait()
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether what components put off is being written."""
+        return not self._not_writing.is_set()
+
+    async def wait_written(self) -> None:
+        """Wait until nothing of components is being written."""
+        await self._not_writing.wait()
 
     @property
     def is_committing(self) -> bool:
@@ -131,16 +170,35 @@ class Control:
     # The task
 
     async def run(self) -> None:
-        """Carry out commands and timers until the gate stops."""
+        """Carry out commands, saves and timers until the gate stops and what was captured is saved."""
+        try:
+            await self._run()
+        finally:
+            await self._conclude_save()
+
+    async def _run(self) -> None:
         timers = self._timers()
         while not self._gate.is_stopping:
             due = min(timer.due for timer in timers)
-            await self._clock.await_until(due, lambda: bool(self._commands) or self._gate.is_stopping)
+            await self._clock.await_until(due, self._is_called)
             while self._commands and not self._gate.is_stopping:
                 await self._carry_out(*self._commands.popleft())
+            if self._is_written():
+                await self._conclude_save()
+            if self._may_save() and not self._gate.is_stopping:
+                await self._begin_save()
             for timer in timers:
                 if timer.due <= self._clock.perf_counter() and not self._gate.is_stopping:
                     await timer.fire()
+
+    def _is_called(self) -> bool:
+        return bool(self._commands) or self._may_save() or self._is_written() or self._gate.is_stopping
+
+    def _may_save(self) -> bool:
+        return self._wanted_save is not None and self._begun_save is None
+
+    def _is_written(self) -> bool:
+        return self._begun_save is not None and self._begun_save[1].done()
 
     def _timers(self) -> list[_Timer]:
         config = self._config
@@ -152,6 +210,9 @@ class Control:
         async def log() -> None:
             self._log_statistics()
 
+        async def save() -> None:
+            self._want_save("periodic")
+
         def condition_interval() -> float:
             if config.save_state_condition is None:
                 return math.inf
@@ -159,7 +220,7 @@ class Control:
 
         intervals: list[tuple[Callable[[], float], Action]] = [
             (lambda: config.max_uptime, end),
-            (lambda: config.save_state_interval, lambda: self._save_unasked("periodic")),
+            (lambda: config.save_state_interval, save),
             (condition_interval, self._ask_condition),
             (lambda: config.states_cleanup_interval, self._states.clean_up),
             (lambda: config.log_tick_time_statistics_interval, log),
@@ -228,7 +289,45 @@ class Control:
         self.status = SystemStatus.ACTIVE
         logger.info("resumed")
 
-    async def _save(self, reason: str) -> Path:
+    def _want_save(self, reason: str, future: asyncio.Future[Path] | None = None) -> None:
+        if self._wanted_save is None:
+            self._wanted_save = _Save(reason, [])
+        if future is not None:
+            self._wanted_save.futures.append(future)
+        self._clock.wake()
+
+    async def _begin_save(self) -> None:
+        """Capture for the save that is wanted; a task of its own writes while the agent acts."""
+        save, self._wanted_save = self._wanted_save, None
+        assert save is not None
+        try:
+            draft = await self._capture()
+        except Exception as error:
+            self._report_failure(save, error)
+        except BaseException:
+            save.fail(_too_late())
+            raise
+        else:
+            writing = asyncio.create_task(self._write(draft, save.reason), name="pamiq-save")
+            writing.add_done_callback(lambda _: self._clock.wake())
+            self._begun_save = save, writing
+
+    async def _conclude_save(self) -> None:
+        """Wait until the save that was begun is written, and tell those who want to know."""
+        if self._begun_save is None:
+            return
+        save, writing = self._begun_save
+        try:
+            path = await writing
+            await self._states.tell_keeper(path)
+            save.settle(path)
+        except Exception as error:
+            self._report_failure(save, error)
+        finally:
+            save.fail(_too_late())  # those who still wait, because this was cut short
+            self._begun_save = None
+
+    async def _capture(self) -> Draft:
         was_paused = self.status is SystemStatus.PAUSED
         await self._pause()
         if self._refuses_commands:
@@ -236,31 +335,35 @@ class Control:
         self._not_capturing.clear()
         try:
             draft = await self._states.capture()
+            self._not_writing.clear()
+            return draft
         finally:
             self._not_capturing.set()
             if not was_paused and not self._gate.is_stopping:
                 with contextlib.suppress(SystemEnded):  # asked to shut down just now; what was captured is kept
                     await self._resume()
-        self._not_committing.clear()
+
+    async def _write(self, draft: Draft, reason: str) -> Path:
         try:
-            path = await self._states.commit(draft, reason)
+            await self._states.write(draft)
+            self._not_committing.clear()
+        finally:
+            self._not_writing.set()
+        try:
+            return await self._states.commit(draft, reason)
         finally:
             self._not_committing.set()
-        await self._states.tell_keeper(path)
-        return path
 
-    async def _save_unasked(self, reason: str) -> None:
-        """A save that fails while running is logged; the agent goes on."""
-        try:
-            await self._save(reason)
-        except Exception as error:
-            if not self._gate.is_stopping:
-                logger.error("%s save failed: %s: %s", reason, type(error).__name__, error, exc_info=error)
+    def _report_failure(self, save: _Save, error: Exception) -> None:
+        """A save that fails leaves the agent as it was."""
+        if not self._gate.is_stopping:
+            logger.error("%s save failed: %s: %s", save.reason, type(error).__name__, error, exc_info=error)
+        save.fail(error)
 
     async def _ask_condition(self) -> None:
         condition = self._config.save_state_condition
         if condition is not None and await acall(condition):
-            await self._save_unasked("condition")
+            self._want_save("condition")
 
 
 def _too_late() -> SystemEnded:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO, Any, NamedTuple, TypeVar
 
@@ -13,7 +13,7 @@ import anyio
 import anyio.to_thread
 
 from ..exceptions import StatesDirLocked, StatesDirUnusable
-from ..hooks import Hook, acall, in_lane
+from ..hooks import acall, describe, in_lane
 from ..roles import Role
 from ..state_persistence import LatestStatesKeeper, PersistentStateMixin, StatesKeeper, StateStore
 from ..time import TimeController
@@ -28,10 +28,11 @@ LOCK_FILE = ".lock"
 
 
 class Draft(NamedTuple):
-    """Components that were saved while the system stood still, not yet a state."""
+    """What components saved while the system stood still, and what they left to be written later; not yet a state."""
 
     path: Path
     system_time: float
+    writes: list[Callable[[], object]]
 
 
 class States:
@@ -39,12 +40,16 @@ class States:
 
     `capture` and `load` call components, on the threads of their roles. A keeper runs on the lane of whoever calls; all
     else is file work, on a worker thread.
+
+    Args:
+        training: the role that changes what is written later, so that it has to wait for that.
     """
 
-    def __init__(self, config: LaunchConfig, clock: TimeController) -> None:
+    def __init__(self, config: LaunchConfig, clock: TimeController, training: Role) -> None:
         self.saved = 0
         self._config = config
         self._clock = clock
+        self._training = training
         self._roles: dict[str, Role | None] = {}
         self._store = StateStore(config.states_dir, config.state_name_format)
         self._keeper = config.states_keeper
@@ -52,6 +57,7 @@ class States:
         self._newest: Path | None = None
         self._lock: IO[str] | None = None
         self._limiter: anyio.CapacityLimiter | None = None
+        self._writer: anyio.CapacityLimiter | None = None  # another, for what users wrote may hang
 
     def register(self, name: str, component: PersistentStateMixin, role: Role | None) -> None:
         """Add a component, whose hooks belong to `role`."""
@@ -64,7 +70,7 @@ class States:
         Raises:
             StatesDirLocked: another system has it.
         """
-        self._limiter = anyio.CapacityLimiter(1)
+        self._limiter, self._writer = anyio.CapacityLimiter(1), anyio.CapacityLimiter(1)
         await self._in_thread(self._open)
 
     async def close(self) -> None:
@@ -86,22 +92,47 @@ class States:
             path = Path(saved_state_path)
         await self._in_thread(lambda: self._store.check(path, allow_pickle=self._config.allow_pickle))
         for name, component in self._store.components.items():
-            await self._call(name, component.load_state, path / name)
+            role = self._roles[name]
+            await (acall if role is None else role.call)(component.load_state, path / name)
         self._loaded = path
         self._protect()
         logger.info("loaded state %s", path)
         return path
 
     async def capture(self) -> Draft:
-        """Have every component save itself, in order; call it while the system stands still."""
+        """Have every component save itself, in order; call it while the system stands still.
+
+        The training role is held until `write` is done, if there is anything to write later.
+        """
         path = await self._in_thread(self._store.new_draft)
+        writes = []
         try:
             for name, component in self._store.components.items():
-                await self._call(name, component.save_state, path / name)
+                role = self._roles[name]
+                if role is None:
+                    await acall(component.save_state, path / name)
+                else:
+                    writes += await role.save(component.save_state, path / name)
         except BaseException:
             await self._in_thread(self._store.discard, path)
             raise
-        return Draft(path, self._clock.time())
+        if writes:
+            self._training.hold()
+        return Draft(path, self._clock.time(), writes)
+
+    async def write(self, draft: Draft) -> None:
+        """Write what components left for later, while the agent acts again. When cancelled it is left behind.
+
+        Raises:
+            Exception: what a component raised; the draft is gone then.
+        """
+        try:
+            await anyio.to_thread.run_sync(_call_each, draft.writes, limiter=self._writer, abandon_on_cancel=True)
+        except BaseException:
+            await to_the_end(self._in_thread(self._store.discard, draft.path))
+            raise
+        finally:
+            self._training.release()
 
     async def commit(self, draft: Draft, reason: str) -> Path:
         """Make a draft a state; the system may act meanwhile, and no cancellation cuts it short."""
@@ -175,12 +206,15 @@ class States:
             self._lock.close()
             self._lock = None
 
-    async def _call(self, name: str, hook: Hook, path: Path) -> None:
-        role = self._roles[name]
-        if role is None:
-            await acall(hook, path)
-        else:
-            await role.call(hook, path)
-
     async def _in_thread(self, function: Callable[..., R], *args: Any) -> R:
         return await anyio.to_thread.run_sync(function, *args, limiter=self._limiter)
+
+
+def _call_each(writes: Iterable[Callable[[], object]]) -> None:
+    for write in writes:
+        try:
+            write()
+        except Exception:
+            raise
+        except BaseException as error:  # in a task it would leave the loop at once
+            raise RuntimeError(f"{describe(write)} raised {type(error).__name__} while a state was written") from error

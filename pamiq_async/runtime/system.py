@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
-from ..exceptions import SystemEnded, SystemShutdown
+from ..exceptions import ShutdownTimeout, SystemEnded, SystemShutdown
 from ..flows import one_at_a_time
 from ..hooks import Lane, on_loop
 from ..lifecycle import SystemStatus, set_up_root
@@ -23,7 +23,7 @@ from .control import Control
 from .ending import Ending, to_the_end
 from .inference import InferenceRole
 from .lockstep import Lockstep
-from .states import States
+from .states import Draft, States
 from .statistics import BufferFill, Statistics, StepRecorder, TrainingRecorder, as_html, as_log_line, as_rows
 from .training import TrainingRole
 
@@ -85,7 +85,7 @@ class System:
         self._roles: list[Role] = [self._inference]
         if components.trainers:
             self._roles.append(self._training)
-        self._states = States(config, self.clock)
+        self._states = States(config, self.clock, self._training)
         self._states.register("interaction", components.interaction, self._inference)
         self._states.register("models", components.models, self._training)
         self._states.register("data", components.data, self._training)
@@ -327,6 +327,8 @@ class System:
             await self._ending.within_deadline(self._control.wait_captured())
         self._gate.stop()
         self.clock.resume()
+        if self._control.is_writing:
+            await self._ending.within_deadline(self._control.wait_written())
         if self._control.is_committing:
             await to_the_end(self._control.wait_committed())
         if not await self._ending.within_deadline(self._at_rest(tasks)):
@@ -348,8 +350,12 @@ class System:
             return
         self.clock.set_time_scale(1.0)
         self.clock.pause()
-        draft = await self._ending.bounded(self._states.capture(), "while saving the final state", roles)
-        if draft is not None:
+        draft = await self._ending.bounded(self._capture(), "while saving the final state", roles)
+        if draft is None:
+            if self.error is None:
+                error = ShutdownTimeout(f"no final state was saved within {self.config.shutdown_timeout:g} s")
+                self._ending.record(error, "while saving the final state")
+        else:
             reason = "shutdown" if self.error is None else "error"
             try:
                 path = await self._states.commit(draft, reason)
@@ -357,6 +363,11 @@ class System:
                 self._ending.record(error, "while saving the final state")
             else:
                 await self._ending.bounded(self._retain(path), "in states_keeper", [])
+
+    async def _capture(self) -> Draft:
+        draft = await self._states.capture()
+        await self._states.write(draft)
+        return draft
 
     async def _retain(self, path: Path) -> None:
         with beside_roles(self._policies):

@@ -3,7 +3,7 @@
 from .conditions import PeriodicSaveCondition
 from .keepers import LatestStatesKeeper, StatesKeeper
 from .manifest import FileEntry, Manifest, list_states, read_manifest, verify
-from .mixin import PersistentStateMixin, load_pickle, save_pickle
+from .mixin import PersistentStateMixin, load_pickle, save_pickle, write_later
 from .store import StateStore
 
 __all__ = [
@@ -19,4 +19,5 @@ __all__ = [
     "read_manifest",
     "save_pickle",
     "verify",
+    "write_later",
 ]

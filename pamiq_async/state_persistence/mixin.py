@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
+
+from ..roles import current_role
 
 
 class PersistentStateMixin:
@@ -16,13 +18,28 @@ class PersistentStateMixin:
     save writes nothing.
 
     In a system both are called while it stands still, and so does its time: a sleep in system time would never end.
+    What takes long need not keep it standing: see `write_later`.
     """
 
     def save_state(self, path: Path) -> Awaitable[None] | None:
-        """Write the component's state to `path`."""
+        """Write the component's state to `path`, or take it and hand the writing to `write_later`."""
 
     def load_state(self, path: Path) -> Awaitable[None] | None:
         """Read what `save_state` wrote to `path`."""
+
+
+def write_later(write: Callable[[], object]) -> None:
+    """From `save_state`: have `write` called while the agent acts again, instead of having it wait for a disk.
+
+    ``write_later(lambda: np.save(path, self.weights))``. It runs on another thread as soon as acting has gone on, and
+    training goes on once it has returned. So it may refer to what training alone changes; of what acting changes too,
+    `save_state` takes a copy. An error in it makes the save fail. Outside of a system `write` is called at once.
+    """
+    role = current_role()
+    if role is None or role.writes is None:
+        write()
+    else:
+        role.writes.append(write)
 
 
 def check_name(name: object, kind: str) -> str:
