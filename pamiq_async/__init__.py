@@ -3,7 +3,10 @@
 See `launch` for where to start. Extras are in `pamiq_async.gym` and are not imported here.
 """
 
-from . import data, exceptions, interaction, model, state_persistence, time, trainer, utils, web
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from . import data, exceptions, interaction, model, state_persistence, time, trainer, utils
 from ._version import __version__
 from .data import DataBuffer, DataCollector, DataUser
 from .exceptions import EndOfInteraction, PamiqError
@@ -33,6 +36,9 @@ from .model import InferenceModel, TrainingModel
 from .roles import apause_point, pause_point
 from .runtime import LaunchConfig, System
 from .trainer import Trainer
+
+if TYPE_CHECKING:
+    from . import web
 
 __all__ = [
     "Actuator",
@@ -80,3 +86,10 @@ __all__ = [
     "utils",
     "web",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import `web` when it is first asked for: it brings aiohttp along, which takes longer than all else."""
+    if name == "web":
+        return importlib.import_module(f"{__name__}.web")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)

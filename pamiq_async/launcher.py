@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import signal
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 from types import TracebackType
 from typing import Any
 
+import anyio.to_thread
 import attrs
 
 from .data.buffer import DataBuffer
@@ -19,7 +21,6 @@ from .runtime.config import LaunchConfig
 from .runtime.system import System
 from .runtime.wiring import Components
 from .trainer.trainer import Trainer
-from .web.server import serve
 
 AnyInteraction = Interaction[Any, Any]
 Models = Mapping[str, TrainingModel[Any]]
@@ -144,7 +145,10 @@ async def _control_server(system: System) -> AsyncIterator[None]:
     if config.web_api_address is None:
         yield
         return
-    async with serve(
+    # It brings aiohttp along, whose import takes longer than all else: neither who imports this package waits for it,
+    # nor does the host's loop.
+    server = await anyio.to_thread.run_sync(importlib.import_module, f"{__package__}.web.server")
+    async with server.serve(
         system,
         config.web_api_address,
         token=config.web_api_token,
