@@ -13,10 +13,18 @@
     ├── NotAttached      (RuntimeError)  models or data asked for before a system has attached them
     ├── ComponentInUse   (ValueError)    a component that already serves elsewhere
     ├── ControlAddressError (OSError)    the control server can't listen there
+    ├── ControlCallError                 a client's call to a control server came to nothing
+    │   ├── ServerUnreachable (ConnectionError)  nobody answers at its address
+    │   ├── NotAControlServer (ConnectionError)  something else answers there
+    │   ├── CallRefused (PermissionError)        the server does not let the caller in
+    │   ├── CommandQueueFull (RuntimeError)      too many commands wait already
+    │   ├── CommandFailed (RuntimeError)         the server says why
+    │   └── AnswerTimeout (TimeoutError)         no outcome in time; the command may still be under way
     └── StateError
         ├── StateNotFound  (FileNotFoundError)
         ├── InvalidState   (ValueError)    damaged, foreign or from a newer version
         ├── PickleRefused  (ValueError)    the state holds pickled objects
+        ├── DurabilityUnknown (OSError)    saved, but not known to outlive a power loss
         ├── StatesDirLocked (BlockingIOError)
         └── StatesDirUnusable (OSError)
 
@@ -27,6 +35,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 
 class PamiqError(Exception):
@@ -89,6 +98,38 @@ class ControlAddressError(PamiqError, OSError):
     """The control server can't, or must not, listen on its address."""
 
 
+class ControlCallError(PamiqError):
+    """A client's call to a control server came to nothing.
+
+    A pause that timed out and a command that came too late are a `PauseTimeout` and a `SystemEnded`, as they are for
+    callers of `System`.
+    """
+
+
+class ServerUnreachable(ControlCallError, ConnectionError):
+    """Nobody answers at the control server's address."""
+
+
+class NotAControlServer(ControlCallError, ConnectionError):
+    """What answers at the address is no control server of this package."""
+
+
+class CallRefused(ControlCallError, PermissionError):
+    """The control server does not let the caller in."""
+
+
+class CommandQueueFull(ControlCallError, RuntimeError):
+    """As many commands as may wait are waiting already; the command was not taken."""
+
+
+class CommandFailed(ControlCallError, RuntimeError):
+    """A command could not be carried out; the message is the server's."""
+
+
+class AnswerTimeout(ControlCallError, TimeoutError):
+    """The outcome was not known in time; a command may still be carried out."""
+
+
 class StateError(PamiqError):
     """Something about a saved state."""
 
@@ -105,8 +146,23 @@ class PickleRefused(StateError, ValueError):
     """A state holds pickled objects and the user did not allow to load them."""
 
 
+class DurabilityUnknown(StateError, OSError):
+    """A state was saved and is whole, but the disk did not confirm its name: a power loss may take it.
+
+    Attributes:
+        path: the state.
+    """
+
+    def __init__(self, path: Path, error: OSError) -> None:
+        super().__init__(
+            f"{path} was saved, but may be gone after a power loss: syncing its directory failed: {error}; save again "
+            f"once the disk is well"
+        )
+        self.path = path
+
+
 class StatesDirUnusable(StateError, OSError):
-    """The states directory can't be made."""
+    """The states directory can't be made, or not be written to."""
 
 
 class StatesDirLocked(StateError, BlockingIOError):

@@ -1,9 +1,21 @@
-"""Steering a system over HTTP, on its own loop.
+"""Steering a system over HTTP.
 
-`LaunchConfig.web_api_address` serves the calls on an address of their own. To have them in an aiohttp application that
-you already have, mount `control_app`; `cleanup_ctx` starts an agent with the application and ends it with it.
+`LaunchConfig.web_api_address` serves the calls on an address of their own, on the system's loop. To have them in an
+aiohttp application that you already have, mount `control_app`; `cleanup_ctx` starts an agent with the application and
+ends it with it.
+
+From the other end, `ControlClient` makes the calls, and `BlockingControlClient` does so in code that blocks.
 """
 
-from .app import SYSTEM, Controllable, cleanup_ctx, control_app
+from .app import SYSTEM, Controllable, Measurable, cleanup_ctx, control_app
+from .client import BlockingControlClient, ControlClient
 
-__all__ = ["SYSTEM", "Controllable", "cleanup_ctx", "control_app"]
+__all__ = [
+    "SYSTEM",
+    "BlockingControlClient",
+    "ControlClient",
+    "Controllable",
+    "Measurable",
+    "cleanup_ctx",
+    "control_app",
+]

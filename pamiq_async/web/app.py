@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from ..exceptions import PauseTimeout, SystemEnded
 from ..lifecycle import SystemStatus
@@ -23,7 +24,7 @@ ANSWER_WITHIN = 4.0
 
 
 class Controllable(Protocol):
-    """What the control calls need of a system."""
+    """What the control calls need of a system. One that is `Measurable`, too, has its figures told with its status."""
 
     @property
     def status(self) -> SystemStatus:
@@ -43,6 +44,14 @@ class Controllable(Protocol):
 
     async def wait_finished(self) -> None:
         """Wait until all but the control server has ended."""
+
+
+@runtime_checkable
+class Measurable(Protocol):
+    """What a system may offer besides."""
+
+    def figures(self) -> Mapping[str, Any]:
+        """What it knows about its own running, by name; values as JSON has them. What is not a number becomes null."""
 
 
 SYSTEM: web.AppKey[Any] = web.AppKey("pamiq_async_system", object)
@@ -121,7 +130,10 @@ class _Calls:
         self._commands: set[asyncio.Task[Any]] = set()
 
     async def status(self, request: web.Request) -> web.Response:
-        return web.json_response({"status": self._of(request).status.value})
+        system = self._of(request)
+        status = _status_for(request, system.status)
+        figures = _without_nan(system.figures()) if isinstance(system, Measurable) else {}
+        return web.json_response(status | figures | status)
 
     async def pause(self, request: web.Request) -> web.Response:
         return await self._carry_out(request, self._of(request).pause)
@@ -175,6 +187,34 @@ class _Calls:
         if isinstance(result, Path):
             answer["state"] = result.name
         return web.json_response(answer, headers=headers)
+
+
+_NUMBERS = {status: number for number, status in enumerate(SystemStatus, start=1)}
+
+
+def _status_for(request: web.Request, status: SystemStatus) -> dict[str, Any]:
+    """The status in the words of SystemStatus, or in numbers for the consoles of pamiq-core.
+
+    Those count the phases from 1 and stop with an error at a word. Their requests show nothing of them but the library
+    that they use, httpx, with all that it sends by default: an httpx user who asks for JSON gets words, too.
+    """
+    is_older_console = request.headers.get(hdrs.USER_AGENT, "").startswith("python-httpx/") and (
+        request.headers.get(hdrs.ACCEPT) == "*/*"
+    )
+    return {"status": _NUMBERS[status], "name": status.value} if is_older_console else {"status": status.value}
+
+
+def _without_nan(figures: Any) -> Any:
+    """Plain data, with null for what JSON has no number for."""
+    match figures:
+        case float():
+            return figures if math.isfinite(figures) else None
+        case Mapping():
+            return {name: _without_nan(value) for name, value in figures.items()}
+        case list() | tuple():
+            return [_without_nan(value) for value in figures]
+        case _:
+            return figures
 
 
 def _look_at_outcome(task: asyncio.Future[Any]) -> None:

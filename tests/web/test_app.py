@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import math
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,90 @@ async def test_head_of_a_command_does_nothing(system: Any, client_of: Any) -> No
 
     assert answer.status == 405
     assert system.calls == []
+
+
+# --- Figures ----------------------------------------------------------------------------------------------
+
+
+async def test_figures_come_with_the_status(system: Any, client_of: Any) -> None:
+    client = await client_of(control_app(system))
+    system.figures = lambda: {"steps": 12, "trainings": {"coach": {"count": 3}}, "saves": (1, 2)}
+
+    answer = await (await client.get("/api/status")).json()
+
+    assert answer == {"status": "active", "steps": 12, "trainings": {"coach": {"count": 3}}, "saves": [1, 2]}
+
+
+async def test_figures_do_not_hide_the_status(system: Any, client_of: Any) -> None:
+    client = await client_of(control_app(system))
+    system.figures = lambda: {"status": 12}
+
+    assert await (await client.get("/api/status")).json() == {"status": "active"}
+
+
+async def test_what_is_not_a_number_is_null(system: Any, client_of: Any) -> None:
+    client = await client_of(control_app(system))
+    system.figures = lambda: {"mean": math.nan, "times": {"max": math.inf, "min": [-math.inf, 0.5]}}
+
+    answer = await (await client.get("/api/status")).text()
+
+    # Python's own parser would take the NaN of a careless server, others do not.
+    assert answer == '{"status": "active", "mean": null, "times": {"max": null, "min": [null, 0.5]}}'
+
+
+# --- Consoles of pamiq-core -------------------------------------------------------------------------------
+
+OLDER_CONSOLE = {"User-Agent": "python-httpx/0.28.1", "Accept": "*/*"}
+
+
+@pytest.mark.parametrize(
+    ("status", "number"),
+    [
+        (SystemStatus.ACTIVE, 1),
+        (SystemStatus.PAUSING, 2),
+        (SystemStatus.PAUSED, 3),
+        (SystemStatus.RESUMING, 4),
+        (SystemStatus.SHUTTING_DOWN, 5),
+        (SystemStatus.ENDED, 6),
+    ],
+)
+async def test_an_older_console_is_told_a_number_and_the_name(
+    system: Any, client_of: Any, status: SystemStatus, number: int
+) -> None:
+    client = await client_of(control_app(system))
+    system.status = status
+    system.figures = lambda: {"steps": 12}
+
+    answer = await client.get("/api/status", headers=OLDER_CONSOLE)
+
+    assert await answer.json() == {"status": number, "name": status.value, "steps": 12}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"User-Agent": "python-httpx/0.28.1", "Accept": "application/json"},
+        {"User-Agent": "python-httpx/0.28.1", "Accept": "application/json, */*"},
+        {"User-Agent": "my-script (python-httpx/0.28.1)", "Accept": "*/*"},
+        {"User-Agent": "curl/8.7.1", "Accept": "*/*"},
+        {"User-Agent": "Python/3.11 aiohttp/3.14.5", "Accept": "*/*"},
+        {"User-Agent": "", "Accept": "*/*"},
+    ],
+)
+async def test_all_others_are_told_the_word(system: Any, client_of: Any, headers: dict[str, str]) -> None:
+    client = await client_of(control_app(system))
+
+    answer = await client.get("/api/status", headers=headers)
+
+    assert await answer.json() == {"status": "active"}
+
+
+async def test_a_caller_without_user_agent_is_told_the_word(system: Any, client_of: Any) -> None:
+    client = await client_of(control_app(system))
+
+    answer = await client.get("/api/status", skip_auto_headers=["User-Agent", "Accept"])
+
+    assert await answer.json() == {"status": "active"}
 
 
 # --- Failures ---------------------------------------------------------------------------------------------
@@ -464,7 +549,7 @@ async def test_an_agent_starts_and_ends_with_the_application(
     answer = await (await client.get("/agent/api/status")).json()
     await client.close()
 
-    assert answer == {"status": "active"}
+    assert answer["status"] == "active"
     assert host[SYSTEM].status is SystemStatus.ENDED
     assert log.names()[-2:] == ["agent.save_state", "environment.save_state"]
     assert len(await states_in(config)) == 1
@@ -481,7 +566,7 @@ async def test_a_mounted_app_steers_a_real_agent(
         return await (await client.request(method, f"/agent/api/{path}")).json()
 
     assert await call("POST", "pause") == {"result": "ok"}
-    assert await call("GET", "status") == {"status": "paused"}
+    assert (await call("GET", "status"))["status"] == "paused"
     assert await call("POST", "resume") == {"result": "ok"}
     await log.seen_again("agent.step")
     saved = await call("POST", "save-state")
@@ -502,7 +587,7 @@ async def test_a_mounted_app_answers_ended_once_the_system_has_ended(
     too_late = await client.post("/agent/api/pause")
 
     assert [await answer.json() for answer in (first, second)] == [{"result": "ok"}] * 2
-    assert await status.json() == {"status": "ended"}
+    assert (await status.json())["status"] == "ended"
     assert too_late.status == 409
     assert await (await client.get("/")).text() == "a page"
 
@@ -558,7 +643,7 @@ async def test_an_agent_that_fails_leaves_the_application_running_and_its_error_
     with pytest.raises(Boom, match=r"agent\.step"):
         await client.close()
 
-    assert status == {"status": "ended"}
+    assert status["status"] == "ended"
     assert page == "a page"
     assert "the system ended with Boom: agent.step" in caplog.text
 
@@ -575,8 +660,8 @@ async def test_two_agents_live_in_one_application_each_below_its_path(
 
     await client.post("/left/api/pause")
 
-    assert await (await client.get("/left/api/status")).json() == {"status": "paused"}
-    assert await (await client.get("/right/api/status")).json() == {"status": "active"}
+    assert (await (await client.get("/left/api/status")).json())["status"] == "paused"
+    assert (await (await client.get("/right/api/status")).json())["status"] == "active"
 
 
 async def test_a_second_agent_in_the_same_application_is_refused(
