@@ -9,8 +9,9 @@ from typing import Any
 
 from typing_extensions import override
 
-from ..exceptions import UnknownName
+from ..exceptions import InvalidState, UnknownName
 from ..hooks import pass_on
+from ..state_persistence.codec import load_json
 from ..state_persistence.mixin import PersistentStateMixin, check_name
 from .interface import InferenceModel, TrainingModel
 
@@ -83,7 +84,12 @@ class TrainingModelsDict(UserDict[str, TrainingModel[Any]], PersistentStateMixin
         """Load each model, and publish what it loaded."""
         aliases = self.aliases
         file = path / _ALIASES
-        saved_as: dict[str, str] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        saved_as = load_json(file, dict[str, str]) if file.exists() else {}
+        try:
+            for name in saved_as.values():
+                check_name(name, "model")
+        except ValueError as error:
+            raise InvalidState(f"{file}: {error}") from None
         for name, model in self.data.items():
             if name not in aliases:
                 pass_on(model.load_state, path / saved_as.get(name, name))

@@ -77,6 +77,14 @@ class TrainingModel(ABC, PersistentStateMixin, Generic[T]):
         """How many numbers the model has learnt; None if it does not say. It is logged when a system starts."""
         return None
 
+    def as_frozen(self) -> TrainingModel[Any]:
+        """The model for trainers that only read it, as a teacher or a target; `Trainer.get_frozen_model` gives it.
+
+        It computes as for evaluation, without gradients, and changes by publishing alone: the model itself may be
+        trained meanwhile. A kind of model that knows no such difference is given as it is.
+        """
+        return self
+
     @abstractmethod
     def _create_inference_model(self) -> T:
         """Make the inference side."""

@@ -77,6 +77,7 @@ def create_mock_models(has_inference_model: bool = True, inference_thread_only: 
     training_model.has_inference_model = has_inference_model
     training_model.inference_thread_only = inference_thread_only
     training_model.parameter_count = None
+    training_model.as_frozen.return_value = training_model
     if has_inference_model:
         training_model.inference_model = inference_model
     return training_model, inference_model

@@ -12,7 +12,7 @@ except ModuleNotFoundError as error:
 
 from .agent import TorchAgent
 from .devices import default_infer_procedure, get_device
-from .model import TorchInferenceModel, TorchTrainingModel
+from .model import TorchFrozenModel, TorchInferenceModel, TorchTrainingModel
 from .trainer import LRSchedulersDict, OptimizersDict, OptimizersSetup, StateDict, TorchTrainer
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "OptimizersSetup",
     "StateDict",
     "TorchAgent",
+    "TorchFrozenModel",
     "TorchInferenceModel",
     "TorchTrainer",
     "TorchTrainingModel",

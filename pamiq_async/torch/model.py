@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 from typing_extensions import override
 
 from pamiq_async import InferenceModel, TrainingModel
+from pamiq_async.state_persistence import write_later
 
 from .devices import call_on_device, default_infer_procedure, map_tensors
 from .publishing import publish, storage_of, storages
 from .versions import VersionLock
-from .weights import load_parameter_file, load_weights, save_weights
+from .weights import load_parameter_file, load_weights, restore_module, save_weights
 
 T = TypeVar("T", bound=nn.Module)
 InferenceProcedure = Callable[..., Any]
@@ -116,6 +119,32 @@ class TorchTrainingModel(TrainingModel[TorchInferenceModel[T]], Generic[T]):
         self.model: T = model
         self._procedure = inference_procedure
         self._compiles = compile
+        self._frozen: TorchFrozenModel[T] | None = None
+
+    @property
+    @override
+    def parameter_count(self) -> int | None:
+        """How many numbers the module's parameters hold, tied ones counted once.
+
+        None while some have no size yet (in lazy layers), and for what is no module.
+        """
+        if not issubclass(type(self.model), nn.Module):  # a mock
+            return None
+        parameters = list(self.model.parameters())  # each once
+        return None if any(map(is_lazy, parameters)) else sum(parameter.numel() for parameter in parameters)
+
+    @override
+    def as_frozen(self) -> TorchFrozenModel[T]:
+        """The version that was published last, in eval mode and without gradients, which trainers may read.
+
+        It is the module that agents use, or another copy if they use none. From now on its parameters don't require
+        gradients; those of the module that is trained are as they were.
+        """
+        if self._frozen is None:
+            published = self.inference_model if self.has_inference_model else self._create_inference_model()
+            published._module.requires_grad_(False)
+            self._frozen = TorchFrozenModel(published, self._compiles)
+        return self._frozen
 
     @override
     def _create_inference_model(self) -> TorchInferenceModel[T]:
@@ -125,6 +154,12 @@ class TorchTrainingModel(TrainingModel[TorchInferenceModel[T]], Generic[T]):
     def forward(self, *args: Any, **kwds: Any) -> Any:
         call = _explaining(self.model) if self._compiles else self.model
         return call(*args, **kwds)
+
+    @override
+    def sync(self) -> None:
+        super().sync()
+        if self._frozen is not None and not self.has_inference_model:
+            self.sync_impl(self._frozen._published)
 
     @override
     def sync_impl(self, inference_model: TorchInferenceModel[T]) -> None:
@@ -141,17 +176,29 @@ class TorchTrainingModel(TrainingModel[TorchInferenceModel[T]], Generic[T]):
 
     @override
     def save_state(self, path: Path) -> None:
-        save_weights(dict(self.model.state_dict()), path)
+        """Save parameters and buffers. The files are written while the agent acts, which changes none of them.
+
+        A module that the agent alone uses might be changed by it. So that is saved at once, unless its parameters
+        require no gradients.
+        """
+        state: dict[str, Any] = dict(self.model.state_dict())
+        if self.inference_thread_only:
+            parameters = dict(self.model.named_parameters(remove_duplicate=False))
+            if any(parameter.requires_grad for parameter in parameters.values()):
+                save_weights(state, path)
+                return
+            state = {name: value if name in parameters else copy.deepcopy(value) for name, value in state.items()}
+        write_later(functools.partial(save_weights, state, path))
 
     @override
     def load_state(self, path: Path) -> None:
         """Load what `save_state` saved, on whatever device, and publish it."""
-        state = load_weights(path)
+        state = load_weights(path, self.model.state_dict())
         if self.inference_thread_only:
-            self.inference_model._lock.change(lambda: self.model.load_state_dict(state))
+            self.inference_model._lock.change(lambda: restore_module(self.model, state, path))
             return
-        self.model.load_state_dict(state)
-        if self._inference_model is not None:
+        restore_module(self.model, state, path)
+        if self._inference_model is not None or self._frozen is not None:
             self.sync()
 
     def _copy(self) -> T:
@@ -167,9 +214,45 @@ class TorchTrainingModel(TrainingModel[TorchInferenceModel[T]], Generic[T]):
         for module in copied.modules():
             if isinstance(module, nn.RNNBase):
                 module.flatten_parameters()  # as in the original; copying scattered them over the GPU's memory
+        if self._frozen is not None:
+            copied.requires_grad_(False)
         if self._compiles:
             _compile(copied)
         return copied
+
+
+class TorchFrozenModel(TrainingModel[TorchInferenceModel[T]], Generic[T]):
+    """A model for trainers that only read it; `TorchTrainer.get_torch_frozen_model` gives it."""
+
+    def __init__(self, published: TorchInferenceModel[T], compiles: bool) -> None:
+        super().__init__(has_inference_model=False)
+        self._published = published
+        self._compiles = compiles
+
+    @property
+    def model(self) -> T:
+        """The module, to read. Calling it lets gradients through to its arguments, as an actor's critic must.
+
+        It becomes another one if the module that is trained grows, so don't keep it.
+        """
+        return self._published._module
+
+    @override
+    def forward(self, *args: Any, **kwds: Any) -> Any:
+        """Compute the module's answer without gradients, which may be trained on.
+
+        Tensors in it have memory of their own.
+        """
+        call = _explaining(self.model) if self._compiles else self.model
+        with torch.no_grad(), self._published._lock:
+            return map_tensors(self._published._without_aliases, call(*args, **kwds))
+
+    @override
+    def _create_inference_model(self) -> TorchInferenceModel[T]:
+        return self._published
+
+    @override
+    def sync_impl(self, inference_model: TorchInferenceModel[T]) -> None: ...
 
 
 def _procedure_by_name(module: nn.Module, name: str) -> InferenceProcedure:

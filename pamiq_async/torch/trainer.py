@@ -15,13 +15,14 @@ from torch.optim.lr_scheduler import LRScheduler
 from typing_extensions import override
 
 from pamiq_async import Trainer
-from pamiq_async.exceptions import UnknownName
+from pamiq_async.exceptions import InvalidState, UnknownName
 from pamiq_async.model import TrainingModelsDict
+from pamiq_async.state_persistence import write_later
 from pamiq_async.trainer import put_off_on_loop
 
 from .agent import check_module
-from .model import TorchTrainingModel
-from .weights import as_data, load_data
+from .model import TorchFrozenModel, TorchTrainingModel
+from .weights import as_data, load_optimizers
 
 T = TypeVar("T", bound=nn.Module)
 
@@ -84,6 +85,25 @@ class TorchTrainer(Trainer):
         check_module(name, model.model, module_cls)
         return model
 
+    @overload
+    def get_torch_frozen_model(self, name: str) -> TorchFrozenModel[nn.Module]: ...
+
+    @overload
+    def get_torch_frozen_model(self, name: str, module_cls: type[T]) -> TorchFrozenModel[T]: ...
+
+    def get_torch_frozen_model(self, name: str, module_cls: type[nn.Module] = nn.Module) -> TorchFrozenModel[Any]:
+        """A model to read, known to be a PyTorch module of a certain class; see `get_frozen_model`.
+
+        Raises:
+            UnknownName: there is none of that name, or it is for inference alone (a KeyError).
+            TypeError: it is not a `TorchTrainingModel`, or its module is not a `module_cls`.
+        """
+        model = self.get_frozen_model(name)
+        if not isinstance(model, TorchFrozenModel):
+            raise TypeError(f"the training model {name!r} is a {type(model).__qualname__}, not a TorchTrainingModel")
+        check_module(name, model.model, module_cls)
+        return model
+
     @override
     def attach_training_models(self, training_models: TrainingModelsDict) -> None:
         # Perhaps other models than in an earlier system: new optimizers go on from the states of the old ones.
@@ -103,15 +123,17 @@ class TorchTrainer(Trainer):
     def save_state(self, path: Path) -> None:
         super().save_state(path)
         states = self._states()
-        if states is not None:
-            torch.save(as_data(states, f"the state of {type(self).__qualname__}: "), path / FILE)
+        if states is not None:  # training alone changes it, and waits until it is written
+            write_later(lambda: torch.save(as_data(states, f"the state of {type(self).__qualname__}: "), path / FILE))
 
     @override
     @put_off_on_loop
     def load_state(self, path: Path) -> None:
+        # Saved once there were optimizers. Nothing is changed before all is read.
+        waiting = load_optimizers(path / FILE) if (path / FILE).exists() else None
         super().load_state(path)
-        if (path / FILE).exists():  # saved once there were optimizers
-            self._waiting = load_data(path / FILE)
+        if waiting is not None:
+            self._waiting = waiting
             self.optimizers.clear()
 
     def _create(self) -> None:
@@ -147,7 +169,17 @@ def _restore(kind: str, objects: Mapping[str, Any], states: Mapping[str, StateDi
     for name, state in states.items():
         if name not in objects:
             raise UnknownName(kind, name, objects, ". Of that name is a state, saved or of an earlier run")
-        objects[name].load_state_dict(state)
+        try:
+            for key in state:
+                # A scheduler takes all for attributes of its own.
+                if key == "optimizer" or callable(getattr(type(objects[name]), key, None)):
+                    raise ValueError(f"{key!r} is no part of a state")
+            objects[name].load_state_dict(state)
+        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            raise InvalidState(
+                f"the {kind} {name!r} can't go on from its state, saved or of an earlier run: "
+                f"{type(error).__name__}: {error}"
+            ) from error
 
 
 def _data_of(scheduler: LRScheduler) -> StateDict:

@@ -13,12 +13,13 @@ from typing_extensions import override
 from ..data.buffer import checked_size
 from ..data.container import DataUsersDict
 from ..data.interface import DataUser
-from ..exceptions import ErrorCollector, NotAttached
+from ..exceptions import ErrorCollector, InvalidState, NotAttached
 from ..hooks import Hook, Kind, acall, describe, kind_of, on_loop, pass_on, put_off_on_loop
 from ..lifecycle import PauseEventMixin
 from ..model.container import TrainingModelsDict
 from ..model.interface import TrainingModel
 from ..roles import apause_point, pause_point
+from ..state_persistence.codec import load_json
 from ..state_persistence.mixin import PersistentStateMixin
 
 
@@ -88,11 +89,21 @@ class Trainer(ABC, PersistentStateMixin, PauseEventMixin):
             UnknownName: there is none of that name, or it is for inference alone (a KeyError).
             NotAttached: the trainer is not part of a system yet.
         """
-        if self._training_models is None:
-            raise NotAttached(self, "models", "on_training_models_attached")
-        model = self._training_models[name]
+        model = self._model(name)
         self._synced_models = {**self._synced_models, name: model}
         return model
+
+    def get_frozen_model(self, name: str) -> TrainingModel[Any]:
+        """A model to read, such as a teacher, a target or an encoder that another trainer trains.
+
+        It is in evaluation mode, has no gradients, and is not synced on this trainer's account: it is the version that
+        was published last, whoever trains the model. See `TrainingModel.as_frozen`.
+
+        Raises:
+            UnknownName: there is none of that name, or it is for inference alone (a KeyError).
+            NotAttached: the trainer is not part of a system yet.
+        """
+        return self._model(name).as_frozen()
 
     def get_data_user(self, name: str) -> DataUser[Any]:
         """The using end of a buffer.
@@ -195,9 +206,16 @@ class Trainer(ABC, PersistentStateMixin, PauseEventMixin):
         file = path / "trainer.json"
         if not file.exists():  # a subclass that saves without super() saved nothing of this
             return None
-        state = json.loads(file.read_text(encoding="utf-8"))
-        self._added_at_last_training = int(state["added_at_last_training"])
+        added = load_json(file, dict[str, int]).get("added_at_last_training", -1)
+        if added < 0:
+            raise InvalidState(f"{file}: not what a trainer saved: it needs 'added_at_last_training', 0 or more")
+        self._added_at_last_training = added
         return None
+
+    def _model(self, name: str) -> TrainingModel[Any]:
+        if self._training_models is None:
+            raise NotAttached(self, "models", "on_training_models_attached")
+        return self._training_models[name]
 
     # For the runtime
 

@@ -153,6 +153,11 @@ def test_leaving_out_the_base_class_means_its_defaults() -> None:
     assert model.inference_model.infer(1)[0] == 5
 
 
+def test_a_model_that_knows_no_difference_is_frozen_as_it_is() -> None:
+    model = Trainable()
+    assert model.as_frozen() is model
+
+
 # --- Publishing -------------------------------------------------------------------------------------------
 
 

@@ -218,6 +218,14 @@ def test_an_agent_and_a_trainer_work_with_mocks_alone() -> None:
     training_model.sync.assert_called_once_with()
 
 
+def test_a_mock_model_is_frozen_as_it_is() -> None:
+    training_model, _ = create_mock_models()
+    trainer = Coach()
+    connect_components(None, trainer, {"moves": create_mock_buffer()}, {"policy": training_model})
+
+    assert trainer.get_frozen_model("policy") is training_model
+
+
 def test_a_mock_buffer_holds_nothing() -> None:
     buffer = create_mock_buffer()
     buffer.add(1)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import functools
 import os
 import shutil
@@ -18,6 +19,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from pamiq_async.model import TrainingModelsDict
+from pamiq_async.roles import Role
 from pamiq_async.torch import TorchInferenceModel, TorchTrainingModel, default_infer_procedure
 
 
@@ -103,6 +105,38 @@ def test_a_mock_will_do(mock: MagicMock, tmp_path: Path) -> None:
     model.save_state(tmp_path / "model")
     model.load_state(tmp_path / "model")
     assert model.model is mock
+
+
+# --- Size -----------------------------------------------------------------------------------------------------------
+
+
+def test_parameters_are_counted() -> None:
+    module = nn.Sequential(nn.Linear(3, 5), nn.BatchNorm1d(5))
+    module[0].requires_grad_(False)
+    assert TorchTrainingModel(module).parameter_count == 3 * 5 + 5 + 2 * 5
+
+
+def test_tied_parameters_are_counted_once() -> None:
+    module = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    module[1].weight = module[0].weight
+    assert TorchTrainingModel(module).parameter_count == 16 + 4 + 4
+
+
+def test_parameters_without_a_size_yet_are_not_counted() -> None:
+    model = TorchTrainingModel(nn.Sequential(nn.Linear(3, 3), nn.LazyLinear(2)))
+    assert model.parameter_count is None
+    model(torch.ones(1, 3))
+    assert model.parameter_count == 12 + 8
+
+
+@pytest.mark.parametrize("mock", [MagicMock(), MagicMock(spec=nn.Module)])
+def test_a_mock_has_no_number_of_parameters(mock: MagicMock) -> None:
+    assert TorchTrainingModel(mock).parameter_count is None
+
+
+def test_the_log_at_the_start_can_tell_the_sizes() -> None:
+    models = TrainingModelsDict(policy=TorchTrainingModel(nn.Linear(999, 2)), noise=TorchTrainingModel(nn.Dropout()))
+    assert models.describe() == "policy (2,000 parameters), noise (0 parameters)"
 
 
 # --- Inferring ------------------------------------------------------------------------------------------------------
@@ -337,6 +371,109 @@ def test_a_recurrent_module_is_published() -> None:
     assert torch.equal(inference(x)[0], model(x)[0])
 
 
+# --- Frozen ---------------------------------------------------------------------------------------------------------
+
+SIDES = pytest.mark.parametrize("has_inference_model", [True, False])  # in either case it is trained
+
+
+class Noisy(Scale):
+    """Such that train mode shows."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x) + (100 if self.training else 0)
+
+
+@SIDES
+def test_frozen_it_is_in_eval_mode_and_without_gradients(has_inference_model: bool) -> None:
+    frozen = TorchTrainingModel(Noisy(), has_inference_model).as_frozen()
+    answer = frozen(ONES.clone().requires_grad_())
+    assert torch.equal(answer, ONES)
+    assert not answer.requires_grad
+    assert not frozen.model.training
+    assert not frozen.model.weight.requires_grad
+
+
+@SIDES
+def test_the_module_that_is_trained_is_not_frozen(has_inference_model: bool) -> None:
+    model = TorchTrainingModel(Noisy(), has_inference_model)
+    model.as_frozen()(ONES)
+    assert model.model.training
+    assert model(ONES).requires_grad
+
+
+def test_frozen_it_is_what_agents_use() -> None:
+    model = TorchTrainingModel(Scale())
+    with model.inference_model.unwrap() as module:
+        assert model.as_frozen().model is module
+
+
+@SIDES
+def test_frozen_it_changes_when_it_is_published(has_inference_model: bool) -> None:
+    model = TorchTrainingModel(Scale(), has_inference_model)
+    frozen = model.as_frozen()
+    set_weight(model, 5)
+    assert torch.equal(frozen(ONES), ONES)
+    model.sync()
+    assert torch.equal(frozen(ONES), 5 * ONES)
+
+
+@SIDES
+def test_frozen_it_is_loaded_too(has_inference_model: bool, tmp_path: Path) -> None:
+    model, other = TorchTrainingModel(Scale()), TorchTrainingModel(Scale(), has_inference_model)
+    set_weight(model, 5)
+    model.save_state(tmp_path / "model")
+    frozen = other.as_frozen()
+    other.load_state(tmp_path / "model")
+    assert torch.equal(frozen(ONES), 5 * ONES)
+
+
+@SIDES
+def test_a_module_that_grew_is_still_frozen(has_inference_model: bool) -> None:
+    model = TorchTrainingModel(nn.Sequential(Scale()), has_inference_model)
+    frozen = model.as_frozen()
+    model.model.append(Scale())
+    model.sync()
+    assert len(frozen.model) == 2
+    assert not any(parameter.requires_grad for parameter in frozen.model.parameters())
+
+
+def test_answers_of_a_frozen_model_can_be_trained_on() -> None:
+    student, teacher = nn.Linear(2, 2), TorchTrainingModel(nn.Linear(2, 2)).as_frozen()
+    student(teacher(ONES)).sum().backward()
+    assert student.weight.grad is not None
+
+
+def test_gradients_pass_through_the_module_of_a_frozen_model_if_asked_to() -> None:
+    critic = TorchTrainingModel(Scale(3)).as_frozen()
+    action = torch.ones(3, requires_grad=True)
+    critic.model(action).sum().backward()
+    assert torch.equal(action.grad, torch.ones(3))
+    assert critic.model.weight.grad is None
+
+
+def test_answers_of_a_frozen_model_do_not_change_when_it_is_published() -> None:
+    class Showing(Scale):
+        def forward(self) -> torch.Tensor:  # type: ignore[override]
+            return self.weight
+
+    model = TorchTrainingModel(Showing())
+    answer = model.as_frozen()()
+    set_weight(model, 5)
+    model.sync()
+    assert torch.equal(answer, ONES)
+
+
+def test_a_model_is_frozen_once() -> None:
+    model = TorchTrainingModel(Scale())
+    assert model.as_frozen() is model.as_frozen() is model.as_frozen().as_frozen()
+
+
+def test_frozen_a_mock_will_do() -> None:
+    mock = MagicMock()
+    mock.__deepcopy__ = lambda memo: mock
+    assert TorchTrainingModel(mock).as_frozen()("x") is mock.return_value
+
+
 # --- State ----------------------------------------------------------------------------------------------------------
 
 
@@ -412,6 +549,35 @@ def test_what_a_module_keeps_besides_tensors_is_saved(tmp_path: Path) -> None:
     other = TorchTrainingModel(Counting())
     other.load_state(tmp_path / "model")
     assert other.model.count == 7
+
+
+async def test_it_is_written_while_the_agent_acts(role: Role, tmp_path: Path) -> None:
+    model = TorchTrainingModel(Scale())
+    set_weight(model, 5)
+    (write,) = await role.save(model.save_state, tmp_path / "model")
+    assert await asyncio.to_thread(os.listdir, tmp_path) == []
+    await asyncio.to_thread(write)
+    set_weight(model, 6)
+    await asyncio.to_thread(model.load_state, tmp_path / "model")
+    assert torch.equal(model(ONES), 5 * ONES)
+
+
+async def test_what_the_agent_might_change_is_saved_before_it_acts(role: Role, tmp_path: Path) -> None:
+    model = TorchTrainingModel(Scale(), inference_thread_only=True)
+    assert await role.save(model.save_state, tmp_path / "model") == []
+    set_weight(model, 6)
+    await asyncio.to_thread(model.load_state, tmp_path / "model")
+    assert torch.equal(model(ONES), ONES)
+
+
+async def test_a_fixed_module_of_the_agents_is_written_while_it_acts(role: Role, tmp_path: Path) -> None:
+    module = nn.BatchNorm1d(2).requires_grad_(False)
+    model = TorchTrainingModel(module, inference_thread_only=True)
+    (write,) = await role.save(model.save_state, tmp_path / "model")
+    module.running_mean.fill_(7)  # buffers may be what it remembers
+    await asyncio.to_thread(write)
+    await asyncio.to_thread(model.load_state, tmp_path / "model")
+    assert torch.equal(module.running_mean, torch.zeros(2))
 
 
 def test_states_of_several_models_lie_side_by_side(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from pamiq_async import Environment, FixedIntervalInteraction, start
 from pamiq_async.data.impls import SequentialBuffer
 from pamiq_async.state_persistence import verify
 from pamiq_async.torch import OptimizersSetup, TorchAgent, TorchTrainer, TorchTrainingModel
+from pamiq_async.torch.weights import load_data, save_weights
 from tests.fakes import Log
 
 X = torch.arange(8.0).view(4, 2)
@@ -179,6 +180,29 @@ async def test_a_paused_system_is_saved_and_resumed_from_latest_exactly(tmp_path
     assert same(dict(second.net.model.state_dict()), dict(net.state_dict()))
     assert same(second.trainer.optimizers["adam"].state_dict(), optimizer.state_dict())
     assert same(second.trainer.lr_schedulers["steps"].state_dict(), scheduler.state_dict())
+
+
+async def test_a_state_is_of_one_moment_though_the_agent_acts_while_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, loop = Run(tmp_path, 1000), asyncio.get_running_loop()
+
+    def slowly(state: Any, path: Path) -> None:
+        asyncio.run_coroutine_threadsafe(run.log.seen_again("agent.step", 20), loop).result()
+        save_weights(state, path)
+
+    async with run.start() as system:
+        await run.log.seen("trainer.teardown", 3)
+        with monkeypatch.context() as patch:
+            patch.setattr("pamiq_async.torch.model.save_weights", slowly)
+            path = await system.save_state()
+        run.trainer.times = 0
+
+    net = TorchTrainingModel(Net())
+    await asyncio.to_thread(net.load_state, path / "models" / "net")
+    optimizers = await asyncio.to_thread(load_data, path / "trainers" / "trainer" / "optimizers.pt")
+    trained = int(optimizers["optimizers"]["adam"]["state"][0]["step"])
+    assert same(dict(net.model.state_dict()), dict(reference(trained)[0].state_dict()))
 
 
 async def test_the_first_action_after_resuming_is_that_of_the_saved_model(tmp_path: Path) -> None:

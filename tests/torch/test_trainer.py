@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from pamiq_async.data.container import DataUsersDict
 from pamiq_async.exceptions import UnknownName
 from pamiq_async.hooks import Lane, acall, home_lane
 from pamiq_async.model import TrainingModelsDict
+from pamiq_async.roles import Role
 from pamiq_async.torch import OptimizersSetup, TorchTrainer, TorchTrainingModel
 from tests.fakes import FakeBuffer, FakeModel
 
@@ -202,6 +204,20 @@ def test_other_models_are_refused() -> None:
         trainer.get_torch_training_model("x")
 
 
+def test_a_frozen_model_is_given_by_its_name() -> None:
+    model = TorchTrainingModel(module())
+    trainer = attached(Fitting(only_adam), m=model)
+    assert trainer.get_torch_frozen_model("m") is trainer.get_torch_frozen_model("m", nn.Linear) is model.as_frozen()
+
+
+def test_other_frozen_models_are_refused() -> None:
+    trainer = attached(Fitting(only_adam), m=TorchTrainingModel(module()), fake=FakeModel())
+    with pytest.raises(TypeError, match="'fake' is a FakeModel, not a TorchTrainingModel"):
+        trainer.get_torch_frozen_model("fake")
+    with pytest.raises(TypeError, match="'m' is a Linear, not a Conv2d"):
+        trainer.get_torch_frozen_model("m", nn.Conv2d)
+
+
 # --- State ----------------------------------------------------------------------------------------------------------
 
 SCHEDULERS: dict[str, Callable[[Optimizer], lr_scheduler.LRScheduler]] = {
@@ -300,6 +316,18 @@ def test_a_state_holds_no_pickle_and_no_code(tmp_path: Path) -> None:
     loaded = torch.load(tmp_path / "trainer" / "optimizers.pt", weights_only=True)
     assert loaded["optimizers"]["adam"]["state"][0]["step"] == 1
     assert loaded["lr_schedulers"]["step"]["last_epoch"] == 1
+
+
+async def test_a_state_is_written_while_the_agent_acts(role: Role, tmp_path: Path) -> None:
+    trainer = attached(Fitting(only_adam))
+    trainer.run()
+    (write,) = await role.save(trainer.save_state, tmp_path / "trainer")
+    assert await asyncio.to_thread(os.listdir, tmp_path / "trainer") == ["trainer.json"]
+    await asyncio.to_thread(write)
+    other = attached(Fitting(only_adam))
+    await asyncio.to_thread(other.load_state, tmp_path / "trainer")
+    other.setup()
+    assert other.optimizers["adam"].state_dict()["state"][0]["step"] == 1
 
 
 def test_a_state_that_waits_for_its_optimizer_is_saved_again(tmp_path: Path) -> None:

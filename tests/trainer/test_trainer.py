@@ -434,6 +434,32 @@ def test_trainers_do_not_share_what_they_publish() -> None:
     assert models["policy"].inference_model.infer() == 0
 
 
+def test_a_model_that_is_frozen_for_a_trainer_is_not_published_after_its_trainings() -> None:
+    class Learning(Plain):
+        def on_training_models_attached(self) -> None:
+            self.teacher: Any = self.get_frozen_model("policy")
+
+        def train(self) -> None:
+            self.teacher.version = 3
+
+    models = TrainingModelsDict(policy=TrainableWeights())
+    trainer = Learning()
+    trainer.attach_training_models(models)
+    trainer.run()
+    assert trainer.teacher.version == 3
+    assert models["policy"].inference_model.infer() == 0
+
+
+def test_a_frozen_model_may_be_trained_by_another_trainer() -> None:
+    models = TrainingModelsDict(policy=TrainableWeights())
+    reader, trainer = Plain(), Training()
+    for one in (reader, trainer):
+        one.attach_training_models(models)
+    teacher = reader.get_frozen_model("policy")
+    trainer.run()
+    assert teacher.forward() == models["policy"].inference_model.infer() == 1
+
+
 def test_unknown_names_list_those_there_are() -> None:
     trainer = Plain()
     trainer.attach_training_models(
@@ -443,6 +469,8 @@ def test_unknown_names_list_those_there_are() -> None:
     for name in ["x", "eye"]:
         with pytest.raises(UnknownName, match=f"no training model named '{name}'; there are: 'policy'"):
             trainer.get_training_model(name)
+        with pytest.raises(UnknownName, match=f"no training model named '{name}'; there are: 'policy'"):
+            trainer.get_frozen_model(name)
     with pytest.raises(UnknownName, match="no data buffer named 'x'; there are: 'buffer'"):
         trainer.get_data_user("x")
 
@@ -450,6 +478,8 @@ def test_unknown_names_list_those_there_are() -> None:
 def test_before_a_system_there_are_no_models_and_data() -> None:
     with pytest.raises(NotAttached, match=r"Plain has no models yet: .* on_training_models_attached\(\)"):
         Plain().get_training_model("policy")
+    with pytest.raises(NotAttached, match=r"Plain has no models yet: .* on_training_models_attached\(\)"):
+        Plain().get_frozen_model("policy")
     with pytest.raises(NotAttached, match=r"Plain has no data users yet: .* on_data_users_attached\(\)"):
         Plain().get_data_user("buffer")
 
