@@ -190,6 +190,7 @@ class Control:
             for timer in timers:
                 if timer.due <= self._clock.perf_counter() and not self._gate.is_stopping:
                     await timer.fire()
+            await asyncio.sleep(0)  # a timer that is always due must leave the loop its turns
 
     def _is_called(self) -> bool:
         return bool(self._commands) or self._may_save() or self._is_written() or self._gate.is_stopping

@@ -278,3 +278,8 @@ async def test_acting_goes_on_while_files_are_written(
         go_on.set()
         path = await saving
     assert (await asyncio.to_thread(read_manifest, path)).reason == "command"
+
+
+async def test_a_timer_that_is_always_due_starves_nothing(log: Log, config: dict[str, Any]) -> None:
+    config |= {"log_tick_time_statistics_interval": 1e-6, "max_uptime": 0.05}
+    await launch(fake_interaction(log), {}, {}, {}, config)
