@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import subprocess
@@ -11,16 +12,21 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
-SCRIPTS = sorted(EXAMPLES.glob("*.py"))
+SCRIPTS = {str(path.relative_to(EXAMPLES)): path for path in sorted(EXAMPLES.rglob("*.py"))}
 NOTEBOOKS = sorted(EXAMPLES.glob("*.ipynb"))
 
 # What makes each script end within seconds. A script that needs nothing for that has an empty list.
 SHORTENED: dict[str, list[str]] = {
     "async_sensors.py": ["--seconds", "2"],
     "cartpole.py": ["--port", "0", "--seconds", "3"],
+    "digits_vae/main.py": ["--port", "0", "--seconds", "3"],
+    "dqn_pendulum.py": ["--port", "0", "--seconds", "4"],
     "inside_aiohttp.py": ["--port", "0", "--seconds", "2"],
     "minimal.py": ["--seconds", "1"],
 }
+
+NEED_TORCH = {"digits_vae/main.py", "dqn_pendulum.py"}
+NO_TORCH = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="an extra that is not installed")
 
 RUN_NOTEBOOK = """
 import sys, nbclient, nbformat
@@ -31,21 +37,26 @@ nbclient.NotebookClient(notebook, timeout=60, kernel_name="python3", resources=r
 
 
 def test_each_script_has_shortened_arguments() -> None:
-    assert sorted(SHORTENED) == [script.name for script in SCRIPTS]
+    assert sorted(SHORTENED) == sorted(SCRIPTS)
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
-def test_a_script_explains_itself(script: Path, tmp_path: Path) -> None:
-    assert "usage:" in run(tmp_path, str(script), "--help").stdout
+each_script = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.torch, NO_TORCH] if name in NEED_TORCH else []) for name in SCRIPTS]
+)
+
+
+@each_script
+def test_a_script_explains_itself(name: str, tmp_path: Path) -> None:
+    assert "usage:" in run(tmp_path, str(SCRIPTS[name]), "--help").stdout
 
 
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
-def test_a_script_runs(script: Path, tmp_path: Path) -> None:
-    arguments = SHORTENED.get(script.name)
-    assert arguments is not None, f"add shortened arguments for {script.name} to SHORTENED"
+@each_script
+def test_a_script_runs(name: str, tmp_path: Path) -> None:
+    arguments = SHORTENED.get(name)
+    assert arguments is not None, f"add shortened arguments for {name} to SHORTENED"
 
-    result = run(tmp_path, "-W", "default::ResourceWarning", str(script), *arguments)
+    result = run(tmp_path, "-W", "default::ResourceWarning", str(SCRIPTS[name]), *arguments)
 
     # Such as come from a finalizer or a forgotten task, which leave the exit code at zero.
     assert "Traceback" not in result.stderr
@@ -54,7 +65,7 @@ def test_a_script_runs(script: Path, tmp_path: Path) -> None:
 
 @pytest.mark.timeout(120)
 def test_cartpole_learns_and_goes_on_where_it_ended(tmp_path: Path) -> None:
-    cartpole = str(EXAMPLES / "cartpole.py")
+    cartpole = str(SCRIPTS["cartpole.py"])
     learning = run(tmp_path, cartpole, "--port", "0", "--episodes", "100", "--seconds", "90").stdout
     resumed = run(tmp_path, cartpole, "--port", "0", "--seconds", "2", "--resume").stdout
 
@@ -63,6 +74,35 @@ def test_cartpole_learns_and_goes_on_where_it_ended(tmp_path: Path) -> None:
     assert max(means) >= 150
     _, first, *_ = resumed.splitlines()
     assert first == next(line for line in reversed(learning.splitlines()) if line.endswith(" steps"))
+
+
+@NO_TORCH
+@pytest.mark.torch
+@pytest.mark.timeout(90)
+def test_digits_vae_learns_draws_and_goes_on_where_it_ended(tmp_path: Path) -> None:
+    vae = str(SCRIPTS["digits_vae/main.py"])
+    learning = run(tmp_path, vae, "--port", "0", "--seconds", "10").stdout
+    picture = (tmp_path / "digits_vae.png").read_bytes()
+    resumed = run(tmp_path, vae, "--port", "0", "--seconds", "1", "--resume").stdout
+
+    untrained, *_, trained = map(float, re.findall(r"held-out ones ([\d.]+)$", learning, re.MULTILINE))
+    assert trained < untrained / 2
+    assert picture.startswith(b"\x89PNG")
+    assert resumed.splitlines()[0] == learning.splitlines()[-2]
+
+
+@NO_TORCH
+@pytest.mark.torch
+@pytest.mark.timeout(60)
+def test_dqn_pendulum_goes_on_where_it_ended(tmp_path: Path) -> None:
+    pendulum = str(SCRIPTS["dqn_pendulum.py"])
+    acting = run(tmp_path, pendulum, "--port", "0", "--seconds", "6").stdout
+    resumed = run(tmp_path, pendulum, "--port", "0", "--seconds", "1", "--resume").stdout
+
+    *_, ended, _ = acting.splitlines()
+    _, first, *_ = resumed.splitlines()
+    assert re.match(r"step +[\d,]+   episode +[1-9]\d*   return +-[\d.]+", ended)
+    assert ended.startswith(first)
 
 
 @pytest.mark.timeout(90)
