@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import functools
 import inspect
 import logging
@@ -104,6 +105,9 @@ class _Job(NamedTuple):
 _thread = threading.local()  # .lane: the lane whose thread this is
 # The lane of the role that runs this code; None outside of a system.
 home_lane: ContextVar[Lane | None] = ContextVar("pamiq_async_lane", default=None)
+_unwatched: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
+# Entered by whoever is about to call hooks on the loop, so that a system can watch how long they hold it.
+loop_watch = ContextVar("pamiq_async_loop_watch", default=_unwatched)
 
 
 class Lane:
@@ -143,6 +147,10 @@ class Lane:
             CancelledError: the lane was abandoned.
             RuntimeError: the lane was released.
         """
+        return await self.submit(function, *args)
+
+    def submit(self, function: Callable[..., R], *args: Any) -> asyncio.Future[R]:
+        """`run`, but the caller waits when it likes."""
         assert self._loop is not None, f"lane {self.name} was not started"
         if self.is_abandoned:
             raise asyncio.CancelledError(f"lane {self.name} was given up")
@@ -150,7 +158,7 @@ class Lane:
             raise RuntimeError(f"{describe(function)} was called after lane {self.name} had ended")
         future: asyncio.Future[R] = self._loop.create_future()
         self._jobs.put(_Job(future, function, args))
-        return await future
+        return future
 
     def release(self) -> None:
         """End the thread once the jobs so far are done."""
@@ -248,7 +256,8 @@ class Lane:
         assert task is not None
         self.adopt(task)
         try:
-            return await coroutine
+            with loop_watch.get():
+                return await coroutine
         except (SystemExit, KeyboardInterrupt) as error:  # raised in a task, it would leave the loop at once
             outcome.append(error)
             return None
@@ -299,7 +308,8 @@ async def acall(hook: Hook, *args: Any) -> Any:
     token = _deferred.set(deferred)
     errors = ErrorCollector()
     result: Any = None
-    with errors.collect("in the hook itself"):  # what it had passed on by then gets its call, as in a plain def hook
+    # What it had passed on by the time it fails gets its call, as in a plain def hook.
+    with loop_watch.get(), errors.collect("in the hook itself"):
         try:
             result = hook(*args)
             if kind is Kind.LOOP:

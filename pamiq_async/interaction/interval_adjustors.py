@@ -36,6 +36,9 @@ class IntervalAdjustor(ABC):
             raise ValueError(f"offset is {offset!r}; it must be at least 0 and less than the interval, {interval!r}")
         self.interval = interval
         self.offset = offset
+        self.overruns = 0
+        """How often the next step was due already when the wait for it began."""
+        self._is_waiting = False
         self._deadline = -math.inf
         self._last_start = -math.inf
 
@@ -47,6 +50,7 @@ class IntervalAdjustor(ABC):
     def reset(self) -> float:
         """Start the schedule now; returns the present system `perf_counter()` in seconds."""
         now = time.perf_counter()
+        self._is_waiting = False
         self._last_start = now
         self._deadline = now + self.interval - self.offset
         return now
@@ -57,15 +61,27 @@ class IntervalAdjustor(ABC):
 
     def adjust(self) -> float:
         """Wait until the next step is due; returns the seconds since the one before."""
+        self.begin_wait()
         pass_on(self.adjust_impl)
         return self._advance()
 
     async def aadjust(self) -> float:
         """`adjust` for coroutines."""
+        self.begin_wait()
         await acall(self.adjust_impl)
         return self._advance()
 
+    def begin_wait(self) -> None:
+        """The step has ended. `adjust` says so itself; whoever does something else in between calls this first.
+
+        A wait that a pause cut short begins once, however often it is taken up again.
+        """
+        if not self._is_waiting and -math.inf < self._deadline < time.perf_counter():
+            self.overruns += 1
+        self._is_waiting = True
+
     def _advance(self) -> float:
+        self._is_waiting = False
         now = time.perf_counter()
         since_last, self._last_start = now - self._last_start, now
         period = self.interval - self.offset
@@ -87,5 +103,6 @@ class SleepIntervalAdjustor(IntervalAdjustor):
     async def aadjust(self) -> float:
         if type(self).adjust_impl is not SleepIntervalAdjustor.adjust_impl:
             return await super().aadjust()
+        self.begin_wait()
         await apace_until(self._deadline)
         return self._advance()

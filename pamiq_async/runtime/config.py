@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from fnmatch import fnmatch
 from pathlib import Path
@@ -21,8 +21,10 @@ def _bad(field: attrs.Attribute[Any], value: object, allowed: str, error: type[E
     return error(f"LaunchConfig.{field.name} is {value!r}; it must be {allowed}")
 
 
-def _seconds(allowed: str, accepts: Callable[[float], bool]) -> _Validator:
+def _seconds(allowed: str, accepts: Callable[[float], bool], *, optional: bool = False) -> _Validator:
     def validate(_: Any, field: attrs.Attribute[Any], value: Any) -> None:
+        if value is None and optional:
+            return
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise _bad(field, value, allowed, TypeError)
         if math.isnan(value) or not accepts(value):
@@ -92,7 +94,7 @@ def _path(value: Any) -> Any:
 
 
 def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+    return tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
 
 
 _positive = _seconds("a positive number of seconds, or inf", lambda v: v > 0)
@@ -116,7 +118,8 @@ class LaunchConfig:
         max_uptime: seconds the system may run.
         web_api_address: host and port of the control server; None for none, port 0 for a free one.
         web_api_command_queue_size: commands that may wait while one is being carried out; more get a 503.
-        log_tick_time_statistics_interval: seconds between log lines about step times.
+        log_tick_time_statistics_interval: seconds between log lines about steps and trainings; `System.statistics()`
+            tells of the last such interval, too.
         time_scale: seconds of system time per real second.
         save_state_condition: asked about ten times a second; True saves.
         states_keeper: a retention policy of your own, instead of `max_keep_states`.
@@ -126,6 +129,8 @@ class LaunchConfig:
         allow_pickle: whether loading a state may unpickle objects, which runs code that the state brings.
         steps_per_training: None: training runs concurrently. N: trainers take their turn after every N steps, and
             acting waits for them.
+        switch_interval: how long a thread may hold the interpreter while another wants it, in real seconds; it is the
+            process's `sys.setswitchinterval` while a system runs, and is put back after. None leaves it alone.
 
     Raises:
         TypeError: a value is of the wrong type; the message names the field, the value and what is allowed.
@@ -165,6 +170,9 @@ class LaunchConfig:
     allow_pickle: bool = attrs.field(default=False, validator=_instance(bool, "True or False"))
     steps_per_training: int | None = attrs.field(
         default=None, validator=_whole("None, or at least 1", lambda v: v >= 1, optional=True)
+    )
+    switch_interval: float | None = attrs.field(
+        default=0.0005, validator=_seconds("None, or from 0.00001 to 1", lambda v: 1e-5 <= v <= 1, optional=True)
     )
 
     def __attrs_post_init__(self) -> None:

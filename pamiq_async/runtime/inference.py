@@ -7,11 +7,14 @@ from time import perf_counter
 from typing import Any
 
 from ..flows import Flow
-from ..hooks import Kind, kind_of
+from ..hooks import Kind, kind_of, loop_watch
 from ..interaction.interactions import FixedIntervalInteraction, Interaction
 from ..roles import Gate, GateClosed, Role
 from .lockstep import Lockstep
-from .statistics import StepRecorder
+from .recording import DurationRecorder
+
+BATCH = 512
+"""Steps on the lane after which their times are sorted in."""
 
 WORK_BETWEEN_YIELDS = 0.001
 """Seconds that steps which never wait may hold the loop."""
@@ -31,18 +34,23 @@ class InferenceRole(Role):
         self,
         interaction: Interaction[Any, Any],
         gate: Gate,
-        recorder: StepRecorder,
+        recorder: DurationRecorder,
         lockstep: Lockstep,
     ) -> None:
         super().__init__("inference", interaction, gate)
         self._interaction = interaction
         self._flow: Flow
-        self._record = recorder.add
+        self._recorder = recorder
         fixed = interaction if isinstance(interaction, FixedIntervalInteraction) else None
         self._adjustor = None if fixed is None else fixed.adjustor
         self._paces = fixed is not None and fixed.waits_between_steps
         self._owes_wait = False
         self._lockstep = lockstep
+
+    @property
+    def overruns(self) -> int:
+        """How often a step was still running when the next one was due, of all that its adjustor has seen."""
+        return 0 if self._adjustor is None else self._adjustor.overruns
 
     async def run(self) -> None:
         """Act until the gate stops."""
@@ -51,6 +59,8 @@ class InferenceRole(Role):
             if self._adjustor is not None:
                 self._adjustor.reset()
             while not self.gate.is_stopping:
+                if self._owes_wait and self._adjustor is not None:
+                    self._adjustor.begin_wait()  # what comes between is no overrun of the step
                 if not self.gate.is_open:
                     await self.park()
                 elif self._lockstep.taken >= self._lockstep.limit:
@@ -58,15 +68,23 @@ class InferenceRole(Role):
                 elif self._blocks():
                     await self.lane.run(self._act)
                 else:
-                    await self._act_on_loop()
+                    with loop_watch.get():
+                        await self._act_on_loop()
 
     def _blocks(self) -> bool:
         return self._flow.blocking and (self._adjustor is None or kind_of(self._adjustor.adjust_impl) is Kind.LANE)
 
     def _act(self) -> None:
         """A run of steps on the lane."""
-        gate, step, record, adjustor = self.gate, self._flow.run, self._record, self._adjustor
-        lockstep, limit = self._lockstep, self._lockstep.limit
+        gate, lockstep = self.gate, self._lockstep
+        while gate.is_open and lockstep.taken < lockstep.limit:
+            self._recorder.sort_in()
+            self._act_until(min(lockstep.taken + BATCH, lockstep.limit))
+
+    def _act_until(self, limit: float) -> None:
+        """Steps until so many were taken in all, or the gate closes."""
+        gate, step, record, adjustor = self.gate, self._flow.run, self._recorder.add, self._adjustor
+        lockstep = self._lockstep
         try:
             while gate.is_open and lockstep.taken < limit:
                 if self._owes_wait and adjustor is not None:
@@ -87,7 +105,7 @@ class InferenceRole(Role):
 
     async def _act_on_loop(self) -> None:
         """A run of steps from the loop, which gets its turn at least after every millisecond of work."""
-        gate, step, record, adjustor = self.gate, self._flow.arun, self._record, self._adjustor
+        gate, step, record, adjustor = self.gate, self._flow.arun, self._recorder.add, self._adjustor
         lockstep, limit = self._lockstep, self._lockstep.limit
         give_way_at = perf_counter() + WORK_BETWEEN_YIELDS
         try:
@@ -107,6 +125,7 @@ class InferenceRole(Role):
                 record(end - start)
                 self._owes_wait = self._paces
                 if end >= give_way_at:
+                    self._recorder.sort_in()
                     await asyncio.sleep(0)
                     give_way_at = perf_counter() + WORK_BETWEEN_YIELDS
         except GateClosed:

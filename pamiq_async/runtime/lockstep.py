@@ -10,7 +10,7 @@ from typing import Any
 
 from typing_extensions import override
 
-from ..exceptions import EndOfInteraction
+from ..exceptions import EndOfInteraction, InvalidState
 from ..roles import Gate
 from ..state_persistence import PersistentStateMixin, codec
 
@@ -101,11 +101,25 @@ class Lockstep(PersistentStateMixin):
     def load_state(self, path: Path) -> None:
         if not path.with_name(path.name + codec.MSGPACK_SUFFIX).exists():
             return  # saved by a system that trained concurrently
-        state = codec.load(path)
+        state = codec.load(path, dict)
+        try:
+            steps_left, turns_left = _at_least_0(state["steps_left"]), _at_least_0(state["turns_left"])
+            _check_generators(state["generators"])
+        except _NOT_A_STATE as error:
+            raise InvalidState(f"{path}: not where a run stands: {type(error).__name__}: {error}") from error
         # No more than a round of this run has, should the numbers be others than in the run that was saved.
-        self._round_end = min(state["steps_left"], self._steps_per_round)
-        self._turns_left = min(state["turns_left"], self._turns_per_round)
+        self._round_end = min(steps_left, self._steps_per_round)
+        self._turns_left = int(min(turns_left, self._turns_per_round))
         self._generators = state["generators"]
+
+
+_NOT_A_STATE = (AttributeError, LookupError, OverflowError, RuntimeError, TypeError, ValueError)
+
+
+def _at_least_0(number: object) -> float:
+    if not isinstance(number, int | float) or not number >= 0:
+        raise ValueError(f"{number!r} is not a number of 0 or more")
+    return number
 
 
 # --- Random numbers -------------------------------------------------------------------------------------------
@@ -113,13 +127,43 @@ class Lockstep(PersistentStateMixin):
 
 def _generators() -> dict[str, Any]:
     """The state of the global generator of each library that is in use. Generators of components are their own."""
-    return {name: get(sys.modules[name]) for name, (get, _) in _LIBRARIES.items() if name in sys.modules}
+    return {name: get(sys.modules[name]) for name, (get, _, _) in _LIBRARIES.items() if name in sys.modules}
 
 
 def _restore_generators(states: dict[str, Any]) -> None:
     for name, state in states.items():
         if name in sys.modules and name in _LIBRARIES:
             _LIBRARIES[name][1](sys.modules[name], state)
+
+
+def _check_generators(states: dict[str, Any]) -> None:
+    """Try states on generators of no consequence, so that `_restore_generators` can't fail halfway."""
+    for name, state in states.items():
+        if name in sys.modules and name in _LIBRARIES:
+            _LIBRARIES[name][2](sys.modules[name], state)
+
+
+def _check_random(random: Any, state: Any) -> None:
+    random.Random().setstate(state)
+    if state[2] is not None:  # it believes this
+        float.__float__(state[2])
+
+
+def _check_numpy(numpy: Any, state: Any) -> None:
+    numpy.RandomState(type(numpy.get_bit_generator())()).set_state(state)
+    # It believes this as well, and would read random numbers from anywhere in the memory.
+    position = state["state"].get("pos", 0) if isinstance(state, dict) else state[2]
+    if not 0 <= position <= _MT19937_SIZE:
+        raise ValueError(f"a generator that stands at {position!r} of {_MT19937_SIZE}")
+
+
+_MT19937_SIZE = 624
+
+
+def _check_torch(torch: Any, state: dict[str, Any]) -> None:
+    torch.Generator().set_state(torch.frombuffer(bytearray(state["cpu"]), dtype=torch.uint8))
+    if not isinstance(state["cuda"], list) or not all(isinstance(raw, bytes) for raw in state["cuda"]):
+        raise TypeError("the states of generators on GPUs must be a list of bytes")
 
 
 def _get_torch(torch: Any) -> dict[str, Any]:
@@ -139,9 +183,9 @@ def _as_bytes(tensor: Any) -> bytes:
     return bytes(tensor.tolist())
 
 
-# Looked up when they are in use, never imported: a program without them goes without.
-_LIBRARIES: dict[str, tuple[Callable[[Any], Any], Callable[[Any, Any], object]]] = {
-    "random": (lambda random: random.getstate(), lambda random, state: random.setstate(state)),
-    "numpy.random": (lambda numpy: numpy.get_state(), lambda numpy, state: numpy.set_state(state)),
-    "torch": (_get_torch, _set_torch),
+# How to get, set and check a state. Looked up when in use, never imported: a program without them goes without.
+_LIBRARIES: dict[str, tuple[Callable[[Any], Any], Callable[[Any, Any], object], Callable[[Any, Any], object]]] = {
+    "random": (lambda random: random.getstate(), lambda random, state: random.setstate(state), _check_random),
+    "numpy.random": (lambda numpy: numpy.get_state(), lambda numpy, state: numpy.set_state(state), _check_numpy),
+    "torch": (_get_torch, _set_torch, _check_torch),
 }

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import html
-import time
-from collections import deque
+import math
+from typing import Any
 
 import attrs
 
 from ..lifecycle import SystemStatus
 
-RECENT_STEPS = 4096
-
 
 @attrs.frozen
 class StepTimes:
-    """How long steps took, in seconds, without the wait between them.
+    """How long steps took, in real seconds, without the wait between them.
 
     Attributes:
-        count: steps since the start.
-        mean: over all steps; NaN before the first, as are the others.
-        p50, p99: quantiles over the last steps, at most 4096.
-        max: over all steps.
+        count: steps that have ended.
+        mean: over all of them; NaN if there was none, as are the others.
+        p50, p99: quantiles, to within 2.2 %.
+        max: the longest.
     """
 
     count: int
@@ -32,8 +30,24 @@ class StepTimes:
 
 
 @attrs.frozen
+class LoopLag:
+    """How late the event loop ran a timer, in real seconds, looked at four times a second while the system runs.
+
+    A quiet loop of asyncio's own is up to a millisecond late, because it rounds its timers up to whole ones.
+
+    Attributes:
+        p50, p99: quantiles, to within 2.2 %; NaN if nothing was measured yet, as is max.
+        max: the longest.
+    """
+
+    p50: float
+    p99: float
+    max: float
+
+
+@attrs.frozen
 class TrainerTimes:
-    """How often a trainer trained and how long that took in all, in seconds."""
+    """How often a trainer trained and how long that took in all, in real seconds."""
 
     count: int
     total: float
@@ -41,93 +55,91 @@ class TrainerTimes:
 
 @attrs.frozen
 class BufferFill:
-    """How many items a buffer holds, and how many were moved into it since the start of its life."""
+    """How many items a buffer holds, and had, in its whole life.
+
+    Attributes:
+        size: items in it when data were last moved into it.
+        added: items that were moved into it.
+        collected: items that were collected for it; some may still wait to be moved.
+    """
 
     size: int
     added: int
+    collected: int
+
+
+@attrs.frozen
+class IntervalStatistics:
+    """A system's figures over one interval.
+
+    Attributes:
+        seconds: its length in system time.
+        step_rate: steps per system second.
+        step_times: of the interaction.
+        overruns: as in `Statistics`.
+        trainings: by trainer.
+    """
+
+    seconds: float
+    step_rate: float
+    step_times: StepTimes
+    overruns: int
+    trainings: dict[str, TrainerTimes]
 
 
 @attrs.frozen
 class Statistics:
-    """A system's figures at one moment.
+    """A system's figures at one moment; those of one that has ended stand still.
 
     Attributes:
         status: its phase.
-        uptime: system seconds since the start.
-        step_rate: steps per system second since the start.
-        step_times: of the interaction.
+        uptime: system seconds since it began to act; a pause does not count.
+        steps: steps that have ended since then.
+        step_rate: steps per system second since then.
+        step_times: of the interaction, since then.
+        recent: the figures of the last whole interval of `log_tick_time_statistics_interval` system seconds; before
+            the first is over, of what there is of it.
+        overruns: how often a step of a fixed-interval interaction was still running when the next one was due, so
+            that that one began late. A pause in between is no overrun.
         trainings: by trainer.
         buffers: by buffer.
         states_saved: since the start.
+        loop_lag: over the same interval as `recent`.
     """
 
     status: SystemStatus
     uptime: float
+    steps: int
     step_rate: float
     step_times: StepTimes
+    recent: IntervalStatistics
+    overruns: int
     trainings: dict[str, TrainerTimes]
     buffers: dict[str, BufferFill]
     states_saved: int
+    loop_lag: LoopLag
 
 
-class StepRecorder:
-    """Takes in step times on the thread that steps; read from any other."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._total = 0.0
-        self._max = 0.0
-        self._recent: deque[float] = deque(maxlen=RECENT_STEPS)
-
-    def add(self, seconds: float) -> None:
-        """A step took so long."""
-        self.count += 1
-        self._total += seconds
-        if seconds > self._max:
-            self._max = seconds
-        self._recent.append(seconds)
-
-    def times(self) -> StepTimes:
-        """The figures up to now."""
-        while True:
-            try:
-                recent = sorted(self._recent)
-                break
-            except RuntimeError:  # appended to meanwhile
-                time.sleep(0)
-        if not recent:
-            nan = float("nan")
-            return StepTimes(0, nan, nan, nan, nan)
-        count = max(self.count, 1)
-        last = len(recent) - 1
-        return StepTimes(count, self._total / count, recent[round(0.5 * last)], recent[round(0.99 * last)], self._max)
+def as_figures(statistics: Statistics) -> dict[str, Any]:
+    """The figures as plain data that JSON can hold, without the status; None for what is not known."""
+    figures: dict[str, Any] = attrs.asdict(statistics, value_serializer=lambda _, __, value: _none_for_nan(value))
+    del figures["status"]
+    return figures
 
 
-class TrainingRecorder:
-    """Takes in training times, by trainer."""
-
-    def __init__(self, names: list[str]) -> None:
-        self._times = dict.fromkeys(names, TrainerTimes(0, 0.0))
-
-    def add(self, name: str, seconds: float) -> None:
-        """A training took so long."""
-        before = self._times[name]
-        self._times[name] = TrainerTimes(before.count + 1, before.total + seconds)
-
-    def times(self) -> dict[str, TrainerTimes]:
-        """The figures up to now."""
-        return dict(self._times)
+def _none_for_nan(value: Any) -> Any:
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def as_rows(figures: Statistics) -> dict[str, str]:
+def as_rows(statistics: Statistics) -> dict[str, str]:
     """The figures as a person reads them, by their names."""
     return {
-        "status": figures.status.value,
-        "uptime": f"{figures.uptime:.1f} s",
-        "steps": f"{figures.step_times.count} ({figures.step_rate:.1f}/s)",
-        **{f"trainings of {name}": str(times.count) for name, times in figures.trainings.items()},
-        **{f"items in {name}": str(fill.size) for name, fill in figures.buffers.items()},
-        "states saved": str(figures.states_saved),
+        "status": statistics.status.value,
+        "uptime": f"{statistics.uptime:.1f} s",
+        "steps": f"{statistics.steps} ({statistics.step_rate:.1f}/s)",
+        **{f"trainings of {name}": str(times.count) for name, times in statistics.trainings.items()},
+        **{f"items in {name}": str(fill.size) for name, fill in statistics.buffers.items()},
+        "states saved": str(statistics.states_saved),
     }
 
 
@@ -137,11 +149,14 @@ def as_html(rows: dict[str, str]) -> str:
     return f"<table>{cells}</table>"
 
 
-def as_log_line(figures: Statistics) -> str:
-    """How fast steps were, and how many trainings there were."""
-    times = figures.step_times
-    trainings = ", ".join(f"{name} {times.count}" for name, times in figures.trainings.items()) or "none"
-    return (
-        f"{times.count} steps, {figures.step_rate:.1f}/s; a step took {times.mean * 1e3:.3f} ms on average, "
-        f"p99 {times.p99 * 1e3:.3f} ms, max {times.max * 1e3:.3f} ms; trainings: {trainings}"
-    )
+def as_log_line(recent: IntervalStatistics) -> str:
+    """What an interval was like: how fast steps were, how many overran, and how many trainings there were."""
+    times = recent.step_times
+    parts = [f"{times.count} steps in the last {round(recent.seconds, 2):g} s, {recent.step_rate:.1f}/s"]
+    if times.count:
+        took = ", ".join(f"{name} {value * 1e3:.3f} ms" for name, value in (("p99", times.p99), ("max", times.max)))
+        parts.append(f"a step took {times.mean * 1e3:.3f} ms on average, {took}")
+    if recent.overruns:
+        parts.append(f"{recent.overruns} overran the interval")
+    trainings = ", ".join(f"{name} {trained.count}" for name, trained in recent.trainings.items()) or "none"
+    return "; ".join([*parts, f"trainings: {trainings}"])

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..exceptions import ShutdownTimeout, SystemEnded, SystemShutdown
 from ..flows import one_at_a_time
-from ..hooks import Lane, on_loop
+from ..hooks import Lane, loop_watch, on_loop
 from ..lifecycle import SystemStatus, set_up_root
 from ..roles import Gate, Role, beside_roles, calling_role, unless_cancelled
 from ..time import TimeController, use_time_controller
@@ -22,10 +22,13 @@ from .config import LaunchConfig
 from .control import Control
 from .ending import Ending, to_the_end
 from .inference import InferenceRole
+from .interpreter import switch_interval
 from .lockstep import Lockstep
+from .recording import Recorder
 from .states import Draft, States
-from .statistics import BufferFill, Statistics, StepRecorder, TrainingRecorder, as_html, as_log_line, as_rows
+from .statistics import Statistics, as_figures, as_html, as_rows
 from .training import TrainingRole
+from .watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
 
@@ -69,19 +72,21 @@ class System:
         self._started = asyncio.Event()
         self._finished = asyncio.Event()
         self._has_acted = False
-        self._started_at = 0.0
 
-        self._steps = StepRecorder()
-        self._trainings = TrainingRecorder(list(components.trainers))
+        self._watchdog = Watchdog()
+        self._recorder = Recorder(self.clock, components, lambda: self._inference.overruns)
         self._gate = Gate(self.clock)
         self._is_deterministic = config.steps_per_training is not None
         self._lockstep = Lockstep(
             self._gate, config.steps_per_training or math.inf, len(components.trainers), max_steps
         )
         self._training = TrainingRole(
-            components.trainers, self._gate, self._trainings, self._lockstep if self._is_deterministic else None
+            components.trainers,
+            self._gate,
+            self._recorder.trainings,
+            self._lockstep if self._is_deterministic else None,
         )
-        self._inference = InferenceRole(components.interaction, self._gate, self._steps, self._lockstep)
+        self._inference = InferenceRole(components.interaction, self._gate, self._recorder.steps, self._lockstep)
         self._roles: list[Role] = [self._inference]
         if components.trainers:
             self._roles.append(self._training)
@@ -101,7 +106,7 @@ class System:
             self._gate,
             self._states,
             request_shutdown=self.request_shutdown,
-            log_statistics=self._log_statistics,
+            log_statistics=self._recorder.log_interval,
         )
         self._ending = Ending(config.shutdown_timeout, on_request=self._control.refuse_commands)
 
@@ -200,20 +205,11 @@ class System:
 
     def statistics(self) -> Statistics:
         """What the system knows about its own running."""
-        uptime = self.clock.perf_counter() - self._started_at if self._has_acted else 0.0
-        step_times = self._steps.times()
-        return Statistics(
-            status=self.status,
-            uptime=uptime,
-            step_rate=step_times.count / uptime if uptime else 0.0,
-            step_times=step_times,
-            trainings=self._trainings.times(),
-            buffers={
-                name: BufferFill(size=user.known_size, added=user.added_count)
-                for name, user in self._components.data.items()
-            },
-            states_saved=self._states.saved,
-        )
+        return self._recorder.statistics(self.status, self._states.saved)
+
+    def figures(self) -> dict[str, Any]:
+        """`statistics()` as plain data for JSON, without the status; None for what is not known."""
+        return as_figures(self.statistics())
 
     def _repr_html_(self) -> str:
         address = "none" if self.web_api_address is None else ":".join(map(str, self.web_api_address))
@@ -253,7 +249,9 @@ class System:
 
     async def _run(self) -> None:
         try:
-            one_at_a_time.set(self._is_deterministic)  # in this task's context, which all tasks and lanes inherit
+            # In this task's context, which all tasks and lanes inherit:
+            one_at_a_time.set(self._is_deterministic)
+            loop_watch.set(self._watchdog)
             with use_time_controller(self.clock), beside_roles(None):
                 async with self._surroundings(self):
                     try:
@@ -275,8 +273,10 @@ class System:
 
     async def _live(self) -> None:
         async with contextlib.AsyncExitStack() as closing:
+            closing.enter_context(switch_interval(self.config.switch_interval))
             await self._states.open()
             closing.push_async_callback(self._states.close)
+            closing.push_async_callback(self._watchdog.close)
             self._policies.start()
             closing.push_async_callback(self._close_policies)
             for role in (self._inference, self._training):
@@ -305,7 +305,7 @@ class System:
     async def _act(self) -> None:
         """Run the roles until shutdown is requested and they have ended, or were given up."""
         self._has_acted = True
-        self._started_at = self.clock.perf_counter()
+        self._recorder.begin()
         self._lockstep.begin()
         for role in self._roles:
             role.join()
@@ -335,6 +335,7 @@ class System:
             await self._ending.give_up(tasks, [self._inference, self._training])
         for role in self._roles:
             role.is_acting = False
+        self._recorder.end()
 
     async def _wind_up(self) -> None:
         """After the last step: tear down and save. Both wait for compute that still runs on the lanes."""
@@ -409,9 +410,6 @@ class System:
                 f"System.{call}() was called from a hook of {role.name}, for which it would wait; "
                 f"raise EndOfInteraction to end the system, or call it from a task of its own"
             )
-
-    def _log_statistics(self) -> None:
-        logger.info("%s", as_log_line(self.statistics()))
 
 
 def _nothing_to_do() -> None:

@@ -11,7 +11,7 @@ from ..roles import Gate, Role
 from ..trainer.container import TrainersDict
 from ..trainer.trainer import Trainer
 from .lockstep import Lockstep
-from .statistics import TrainingRecorder
+from .recording import TrainingRecorder
 
 ASK_AGAIN_AFTER = 0.1
 """Seconds after which an `is_trainable` of the user's own is asked again."""

@@ -129,6 +129,60 @@ def test_the_schedule_is_never_more_than_three_periods_behind(stalls: list[float
         assert adjustor.deadline > clock.now - 2.0
 
 
+@pytest.mark.parametrize(
+    ("durations", "overruns"),
+    [
+        ([], 0),
+        ([0.5, 1.0, 0.99], 0),
+        ([0.5, 1.5, 0.25], 1),
+        ([1.5, 0.75, 0.5], 2),  # the second began late and so was not done in time either
+        ([7.0, 0.5], 1),  # a stall is one
+    ],
+)
+def test_an_overrun_is_a_step_that_still_runs_when_the_next_is_due(
+    durations: list[float], overruns: int, clock: Any
+) -> None:
+    adjustor = SleepIntervalAdjustor(1.0)
+    adjustor.reset()
+
+    for duration in durations:
+        clock.now += duration
+        adjustor.adjust()
+
+    assert adjustor.overruns == overruns
+
+
+def test_what_comes_between_a_step_and_the_wait_is_no_overrun(clock: Any) -> None:
+    adjustor = SleepIntervalAdjustor(1.0)
+    adjustor.reset()
+
+    clock.now += 0.5
+    adjustor.begin_wait()
+    clock.now += 5.0
+    adjustor.adjust()
+    assert adjustor.overruns == 0
+
+    clock.now += 1.5
+    adjustor.adjust()
+    assert adjustor.overruns == 1
+
+
+def test_a_reset_ends_a_wait(clock: Any) -> None:
+    adjustor = SleepIntervalAdjustor(1.0)
+    adjustor.begin_wait()
+    adjustor.reset()
+
+    clock.now += 1.5
+    adjustor.adjust()
+    assert adjustor.overruns == 1
+
+
+def test_without_a_schedule_there_are_no_overruns(clock: Any) -> None:
+    adjustor = SleepIntervalAdjustor(1.0)
+    adjustor.adjust()
+    assert adjustor.overruns == 0
+
+
 class Napping(IntervalAdjustor):
     """Sleeps a fixed time, whatever is due."""
 
@@ -176,6 +230,14 @@ async def test_adjust_and_its_twin_do_the_same(adjustor: IntervalAdjustor, waite
 
     adjustor.reset()
     assert await role.call(adjustor.aadjust) == waited
+
+
+@pytest.mark.parametrize("adjustor", [SleepIntervalAdjustor(1.0), AsyncNapping(1.0)])
+async def test_the_twin_counts_overruns(adjustor: IntervalAdjustor, role: Role, clock: Any) -> None:
+    adjustor.reset()
+    clock.now += 1.5
+    await role.call(adjustor.aadjust)
+    assert adjustor.overruns == 1
 
 
 async def test_the_twin_works_outside_of_a_system(clock: Any) -> None:

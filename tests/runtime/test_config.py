@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections import UserList
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,12 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
         "web_api_token": None,
         "allow_pickle": False,
         "steps_per_training": None,
+        "switch_interval": 0.0005,
     }
 
 
 def test_paths_and_addresses_are_converted() -> None:
-    config = LaunchConfig(states_dir="here", web_api_address=["::1", 0])
+    config = LaunchConfig(states_dir="here", web_api_address=UserList(["::1", 0]))  # as configuration libraries have
     assert config.states_dir == Path("here")
     assert config.web_api_address == ("::1", 0)
 

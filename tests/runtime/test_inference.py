@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from typing import Any
 
@@ -15,13 +16,19 @@ from pamiq_async import (
     FixedIntervalInteraction,
     Interaction,
     IntervalAdjustor,
+    LaunchConfig,
+    System,
     SystemStatus,
+    Trainer,
     nonblocking,
     start,
     time,
 )
 from pamiq_async.hooks import Lane, describe
-from tests.fakes import Log, fake, fake_interaction
+from pamiq_async.launcher import Starting
+from pamiq_async.runtime.wiring import Components
+from pamiq_async.testing import ManualClock, run_steps
+from tests.fakes import FakeBuffer, Log, fake, fake_interaction
 
 
 class Echo(Agent[Any, Any]):
@@ -194,6 +201,71 @@ async def test_statistics_are_there_while_running_and_afterwards(log: Log, confi
     assert "<th>status</th><td>active</td>" in html
     assert ended.status is SystemStatus.ENDED
     assert ended.states_saved == 1
+
+
+async def test_figures_can_be_sent_as_json_at_any_time(log: Log, config: dict[str, Any]) -> None:
+    components = Components.check(fake_interaction(log), {}, {"buffer": FakeBuffer()}, {})
+    system = System(components, LaunchConfig(**config))
+    json.dumps(system.figures(), allow_nan=False)
+    async with Starting(system):
+        await log.seen("agent.step", 3)
+        figures = system.figures()
+    json.dumps(figures, allow_nan=False)
+    assert figures["steps"] == figures["step_times"]["count"] >= 2
+    assert "status" not in figures
+    assert system.figures() == system.figures(), "after the end nothing changes"
+
+
+async def test_each_log_line_begins_a_new_interval(
+    log: Log, config: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    config["log_tick_time_statistics_interval"] = 0.01
+    async with start(fake_interaction(log), {}, {}, {}, config) as system:
+        while sum("steps in the last" in record.message for record in caplog.records) < 2:
+            await log.seen_again("agent.step")
+    figures = system.statistics()
+    assert figures.recent.seconds < figures.uptime
+    assert figures.recent.step_times.count < figures.steps
+
+
+def lasting(*seconds: float) -> Any:
+    """What a hook does that takes so long in system time, call by call."""
+    durations = iter(seconds)
+    return lambda *_: time.sleep(next(durations, 0.0))
+
+
+@pytest.mark.parametrize("async_hooks", [False, True])
+async def test_overruns_are_counted(async_hooks: bool, log: Log) -> None:
+    agent = {"step": lasting(0.5, 1.5, 0.25, 4.0)}
+    interaction = fake_interaction(log, agent=agent, environment={"async_hooks": async_hooks}, interval=1.0)
+    assert (await run_steps(interaction, steps=5)).overruns == 2
+
+
+async def test_a_training_between_two_steps_is_no_overrun(log: Log) -> None:
+    class Slow(Trainer):
+        def train(self) -> None:
+            time.sleep(5.0)
+
+    figures = await run_steps(fake_interaction(log, interval=1.0), {}, {}, {"slow": Slow()}, steps=5)
+    assert figures.uptime >= 20.0
+    assert figures.overruns == 0
+
+
+async def test_a_pause_between_two_steps_is_no_overrun(log: Log, config: dict[str, Any]) -> None:
+    clock, paused = ManualClock(), threading.Event()
+    agent = {"step": lambda *_: paused.wait(), "on_paused": lambda: clock.advance(100.0)}
+    components = Components.check(fake_interaction(log, agent=agent, interval=1.0), {}, {}, {})
+    async with Starting(System(components, LaunchConfig(**config), clock=clock)) as system:
+        await log.seen("agent.step")
+        pausing = asyncio.create_task(system.pause())
+        while system.status is SystemStatus.ACTIVE:
+            await asyncio.sleep(0)
+        paused.set()  # only now does the step end
+        await pausing
+        await system.resume()
+        await log.seen("agent.step", 2)
+        assert system.statistics().overruns == 0
 
 
 async def test_the_log_says_how_long_steps_take_also_before_the_first(
