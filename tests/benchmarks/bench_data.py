@@ -1,0 +1,67 @@
+"""Collecting an item, moving it into a buffer, counting those that are new, and taking a buffer's columns out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter
+
+from systems import load
+from table import OURS, Benchmark, Row, at_most
+
+ITEMS = 100_000
+KEYS = ["observation", "action", "reward", "done"]
+
+
+def of_a_package(package: str) -> Callable[[], dict[str, float]]:
+    def measure() -> dict[str, float]:
+        core = load(package)
+        impls = core.data.impls
+        user = core.DataUser(impls.SequentialBuffer(ITEMS))
+        collector = user._collector
+        collect = collector.collect
+        begun = perf_counter()
+        for number in range(ITEMS):
+            collect(number)
+        collecting = perf_counter() - begun
+        begun = perf_counter()
+        user.update()
+        moving = perf_counter() - begun
+        middle = core.time.time() - 0.001
+        counting = repeated(lambda: user.count_data_added_since(middle))
+
+        rows = impls.DictSequentialBuffer(KEYS, ITEMS)
+        for number in range(ITEMS):
+            rows.add(dict.fromkeys(KEYS, number))
+        columns = repeated(rows.get_data)
+        return {
+            "collect": 1e6 * collecting / ITEMS,
+            "move": 1e6 * moving / ITEMS,
+            "count": 1e6 * counting,
+            "columns": 1e3 * columns,
+        }
+
+    return measure
+
+
+def repeated(call: Callable[[], object], times: int = 20) -> float:
+    """The least of several times, in seconds."""
+    took = []
+    for _ in range(times):
+        begun = perf_counter()
+        call()
+        took.append(perf_counter() - begun)
+    return min(took)
+
+
+BENCHMARK = Benchmark(
+    {OURS: of_a_package("pamiq_async"), "pamiq_core": of_a_package("pamiq_core")},
+    [
+        Row("13", "`collect` one item", "collect", "µs", [at_most(1 / 5, "pamiq_core")]),
+        Row("13", "move an item into a buffer", "move", "µs", [at_most(1 / 5, "pamiq_core")]),
+        Row("13", "`count_data_added_since`, 100,000 items", "count", "µs", [at_most(1 / 100, "pamiq_core")]),
+        Row("14", "`get_data` of 100,000 items with four keys", "columns", "ms", [at_most(1 / 3, "pamiq_core")]),
+    ],
+)
+
+if __name__ == "__main__":
+    BENCHMARK.main()

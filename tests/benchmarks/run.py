@@ -1,0 +1,158 @@
+"""Measure everything side by side, and write the table of docs/performance.md.
+
+    python tests/benchmarks/run.py [--only steps,http] [--rounds 3] [--write]
+
+Each benchmark is a file ``bench_*.py`` beside this one. It measures one *variant* in one process: the package, or what
+it is compared with: pamiq-core 0.6.0, or the limit that Python, NumPy or the kernel sets for the same work. The
+variants take turns, round after round, so that what else the machine does meets all of them.
+
+pamiq-core needs Python 3.12: an environment with it and with this package is made in ``.benchmarks/`` the first time.
+Where there is no Python 3.12 this program says so and measures this package alone. Benchmarks with PyTorch run in the
+environment that this program was started with, if that has PyTorch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import functools
+import importlib
+import importlib.util
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from table import OURS, Benchmark, Figures, Row
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+ENVIRONMENT = ROOT / ".benchmarks" / "python3.12"
+PAGE = ROOT / "docs" / "performance.md"
+BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+
+
+def main() -> None:
+    arguments = parse()
+    names = arguments.only or sorted(path.stem.removeprefix("bench_") for path in HERE.glob("bench_*.py"))
+    with_core = None if arguments.alone else environment()
+    rows: list[tuple[Row, Figures]] = []
+    for name in names:
+        benchmark: Benchmark = importlib.import_module(f"bench_{name}").BENCHMARK
+        if benchmark.needs_torch and importlib.util.find_spec("torch") is None:
+            print(f"{name}: not measured, as this environment has no PyTorch", file=sys.stderr)
+            continue
+        python = sys.executable if benchmark.needs_torch or with_core is None else with_core
+        figures = measure(name, benchmark, python, arguments.rounds, with_core is not None)
+        rows += [(row, figures) for row in benchmark.rows]
+    text = "\n".join([*heading(arguments.rounds, with_core), "", *table(rows)])
+    print(text)
+    if arguments.write:
+        before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+        _, _, after = rest.partition(END)
+        PAGE.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
+
+
+def measure(name: str, benchmark: Benchmark, python: str, rounds: int, has_core: bool) -> Figures:
+    """Run all variants, in turns; gives each one's values of each figure."""
+    figures: Figures = defaultdict(lambda: defaultdict(list))
+    for number in range(rounds):
+        for variant in benchmark.variants:
+            if variant == "pamiq_core" and not has_core:
+                continue
+            print(f"{name}, {variant}: round {number + 1} of {rounds}", file=sys.stderr)
+            command = [python, str(HERE / f"bench_{name}.py"), variant]
+            result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+            if result.returncode:
+                raise SystemExit(f"{' '.join(command)} failed:\n{result.stderr}")
+            for figure, value in json.loads(result.stdout.splitlines()[-1]).items():
+                figures[variant][figure].append(value)
+    return figures
+
+
+def table(rows: list[tuple[Row, Figures]]) -> Iterator[str]:
+    yield "| | what | pamiq_async | compared with | ratio | goal | |"
+    yield "|---|---|---|---|---|---|---|"
+    for row, figures in rows:
+        ours = figures[OURS].get(row.figure)
+        if not ours:
+            continue
+        for number, goal in enumerate(row.goals):
+            theirs = figures[goal.against].get(goal.figure or row.figure) if goal.against else None
+            if goal.against and not theirs:
+                compared, ratio, met = "not measured", "", ""
+            else:
+                value = statistics.median(ours) / statistics.median(theirs) if theirs else statistics.median(ours)
+                compared = f"{goal.name} {row.show(theirs)}" if theirs else "–"
+                ratio = f"{value:.3g} ×" if theirs else ""
+                met = "✓" if goal.is_met(value) else "missed"
+            first = (row.number, row.what, row.show(ours)) if number == 0 else ("", "", "")
+            yield f"| {' | '.join([*first, compared, ratio, goal.text(row.unit), met])} |"
+
+
+def heading(rounds: int, with_core: str | None) -> Iterator[str]:
+    """The machine, the versions and the date."""
+    cores = len(os.sched_getaffinity(0))
+    yield (
+        f"Measured on {datetime.date.today().isoformat()} on {cores} cores of {processor()}, "
+        f"Linux {platform.release()}; medians of {rounds} runs, in parentheses the least and the largest. "
+        f"{' '.join(versions(with_core or sys.executable, ['pamiq-core', 'numpy', 'aiohttp', 'cpprb']))}. "
+        f"Rows with PyTorch: {' '.join(versions(sys.executable, ['torch', 'numpy']))}."
+    )
+
+
+def processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def versions(python: str, packages: list[str]) -> Iterator[str]:
+    code = "import importlib.metadata as m, platform, json; found = {d.name: d.version for d in m.distributions()}"
+    code += "; print(json.dumps([platform.python_version(), found]))"
+    version, found = json.loads(subprocess.run([python, "-c", code], capture_output=True, text=True).stdout)
+    yield f"Python {version}"
+    yield from (f"{name} {found[name]}" for name in packages if name in found)
+
+
+@functools.cache
+def environment() -> str | None:
+    """The interpreter of an environment with pamiq-core; None if this machine can't have one."""
+    python = ENVIRONMENT / "bin" / "python"
+    if not (ENVIRONMENT / "complete").exists():
+        base = find_python()
+        if base is None:
+            print("there is no Python 3.12: measuring pamiq_async alone", file=sys.stderr)
+            return None
+        print(f"making {ENVIRONMENT}", file=sys.stderr)
+        shutil.rmtree(ENVIRONMENT, ignore_errors=True)
+        subprocess.run([base, "-m", "venv", str(ENVIRONMENT)], check=True)
+        packages = ["pamiq-core==0.6.0", "numpy", "cpprb", "psutil", "-e", str(ROOT)]
+        subprocess.run([str(python), "-m", "pip", "install", "-q", *packages], check=True)
+        (ENVIRONMENT / "complete").touch()
+    return str(python)
+
+
+def find_python() -> str | None:
+    candidates = [shutil.which("python3.12"), *map(str, Path.home().glob(".pyenv/versions/3.12.*/bin/python"))]
+    return next((candidate for candidate in candidates if candidate), None)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", type=lambda text: text.split(","), help="names of benchmarks, separated by commas")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each variant runs (default: %(default)s)")
+    parser.add_argument("--alone", action="store_true", help="do without pamiq-core")
+    parser.add_argument("--write", action="store_true", help=f"write the table to {PAGE.relative_to(ROOT)}")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
