@@ -23,13 +23,20 @@ from pamiq_async.exceptions import (
 ERRORS = [error for _, error in inspect.getmembers(exceptions, inspect.isclass) if issubclass(error, BaseException)]
 
 BUILTINS = {
+    "AnswerTimeout": TimeoutError,
     "BlockingCall": RuntimeError,
+    "CallRefused": PermissionError,
+    "CommandFailed": RuntimeError,
+    "CommandQueueFull": RuntimeError,
     "ComponentInUse": ValueError,
     "ControlAddressError": OSError,
+    "DurabilityUnknown": OSError,
     "InvalidState": ValueError,
+    "NotAControlServer": ConnectionError,
     "NotAttached": RuntimeError,
     "PauseTimeout": TimeoutError,
     "PickleRefused": ValueError,
+    "ServerUnreachable": ConnectionError,
     "ShutdownTimeout": TimeoutError,
     "StateNotFound": FileNotFoundError,
     "StatesDirLocked": BlockingIOError,
@@ -38,6 +45,7 @@ BUILTINS = {
     "UnknownName": KeyError,
 }
 STATE_ERRORS = {
+    "DurabilityUnknown",
     "InvalidState",
     "PickleRefused",
     "StateError",

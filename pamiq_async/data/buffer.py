@@ -6,6 +6,7 @@ import logging
 import operator
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -34,6 +35,12 @@ class DataBuffer(ABC, PersistentStateMixin, Generic[T, R]):
     _max_queue_size: int | None = None
     _pickling_was_reported = False
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        single, many = (next(c for c in cls.__mro__ if name in vars(c)) for name in ("add", "add_many"))
+        if cls.__mro__.index(single) < cls.__mro__.index(many):
+            cls.add_many = DataBuffer.add_many  # type: ignore[method-assign]
+
     def __init__(self, max_queue_size: int | None = None) -> None:
         super().__init__()
         if max_queue_size is None:
@@ -55,6 +62,21 @@ class DataBuffer(ABC, PersistentStateMixin, Generic[T, R]):
     @abstractmethod
     def add(self, data: T) -> None:
         """Take one item in."""
+
+    def add_many(self, items: Sequence[T]) -> None:
+        """Take several items in, in order.
+
+        This calls `add` for each. A class that can take them faster overrides both methods; where a subclass of it
+        overrides `add` alone, items go through that one.
+        """
+        for data in items:
+            self.add(data)
+
+    def check_item(self, data: T) -> None:
+        """Raise if `add` would. If it is overridden, collecting calls it, so that who collected is in the traceback.
+
+        It is called on the thread of the acting side, so it must look at nothing that changes.
+        """
 
     @abstractmethod
     def get_data(self) -> R:

@@ -323,6 +323,7 @@ class Control:
             await self._states.tell_keeper(path)
             save.settle(path)
         except Exception as error:
+            await self._states.tell_keeper_of_doubt(error)
             self._report_failure(save, error)
         finally:
             save.fail(_too_late())  # those who still wait, because this was cut short

@@ -6,6 +6,7 @@ import asyncio
 from time import perf_counter
 from typing import Any
 
+from ..alarms import alarms
 from ..flows import Flow
 from ..hooks import Kind, kind_of, loop_watch
 from ..interaction.interactions import FixedIntervalInteraction, Interaction
@@ -68,7 +69,7 @@ class InferenceRole(Role):
                 elif self._blocks():
                     await self.lane.run(self._act)
                 else:
-                    with loop_watch.get():
+                    with loop_watch.get(), alarms().kept_open():
                         await self._act_on_loop()
 
     def _blocks(self) -> bool:

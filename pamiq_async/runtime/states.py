@@ -12,7 +12,7 @@ from typing import IO, Any, NamedTuple, TypeVar
 import anyio
 import anyio.to_thread
 
-from ..exceptions import StatesDirLocked, StatesDirUnusable
+from ..exceptions import DurabilityUnknown, StatesDirLocked, StatesDirUnusable
 from ..hooks import acall, describe, in_lane
 from ..roles import Role
 from ..state_persistence import LatestStatesKeeper, PersistentStateMixin, StatesKeeper, StateStore
@@ -93,7 +93,14 @@ class States:
         await self._in_thread(lambda: self._store.check(path, allow_pickle=self._config.allow_pickle))
         for name, component in self._store.components.items():
             role = self._roles[name]
-            await (acall if role is None else role.call)(component.load_state, path / name)
+            try:
+                await (acall if role is None else role.call)(component.load_state, path / name)
+            except Exception as error:
+                error.add_note(
+                    f"This was while {name!r} was loaded from {path}. Nothing has acted, but components may have taken "
+                    f"over a part of the state: make new ones to start again"
+                )
+                raise
         self._loaded = path
         self._protect()
         logger.info("loaded state %s", path)
@@ -154,6 +161,12 @@ class States:
         """Tell the retention policy of a new state; a failure is logged, the state is saved all the same."""
         await self._ask_keeper(lambda keeper: keeper.append(path))
 
+    async def tell_keeper_of_doubt(self, error: Exception) -> None:
+        """If saving failed in that a state may not outlive a power loss, tell the retention policy not to rely on it."""
+        if isinstance(error, DurabilityUnknown):
+            path = error.path
+            await self._ask_keeper(lambda keeper: keeper.distrust(path))
+
     async def clean_up(self) -> None:
         """Apply the retention policy; a failure is logged."""
         await self._ask_keeper(lambda keeper: keeper.cleanup())
@@ -177,7 +190,7 @@ class States:
             config = self._config
             self._keeper = LatestStatesKeeper(directory, config.max_keep_states, config.state_name_pattern)
         try:
-            directory.mkdir(parents=True, exist_ok=True)
+            self._store.make_directory()
         except OSError as error:
             raise StatesDirUnusable(
                 f"states can't be saved in {str(directory)!r}: {error.strerror}; set LaunchConfig.states_dir to a "

@@ -362,6 +362,7 @@ class System:
                 path = await self._states.commit(draft, reason)
             except Exception as error:
                 self._ending.record(error, "while saving the final state")
+                await self._ending.bounded(self._retain(error), "in states_keeper", [])
             else:
                 await self._ending.bounded(self._retain(path), "in states_keeper", [])
 
@@ -370,10 +371,13 @@ class System:
         await self._states.write(draft)
         return draft
 
-    async def _retain(self, path: Path) -> None:
+    async def _retain(self, saved: Path | Exception) -> None:
         with beside_roles(self._policies):
-            await self._states.tell_keeper(path)
-            await self._states.clean_up()
+            if isinstance(saved, Exception):
+                await self._states.tell_keeper_of_doubt(saved)
+            else:
+                await self._states.tell_keeper(saved)
+                await self._states.clean_up()
 
     async def _close_policies(self) -> None:
         if self._policies.is_busy:

@@ -13,16 +13,20 @@ import pickle
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
 from ..exceptions import InvalidState, StateNotFound
+from .manifest import open_regular
+from .pickles import PICKLE_SUFFIX as PICKLE_SUFFIX
+
+T = TypeVar("T")
 
 MSGPACK_SUFFIX = ".msgpack"
-PICKLE_SUFFIX = ".pickle"
 
 _TUPLE, _ARRAY, _SCALAR, _INT, _DICT, _TENSOR = range(1, 7)
+_MAX_JSON_BYTES = 1024 * 1024  # JSON is for small things
 _PLAIN = frozenset({type(None), bool, float, str, bytes})
 
 
@@ -40,20 +44,53 @@ def save(value: Any, path: Path) -> type | None:
     return kind
 
 
-def load(path: Path) -> Any:
-    """Read what `save` wrote for the same `path`.
+def load(path: Path, kind: type[T] = object) -> T:  # type: ignore[assignment]  # object: whatever it is
+    """Read what `save` wrote for the same `path`, which is a `kind`.
 
     Raises:
         StateNotFound: there is neither form of the file.
-        InvalidState: the msgpack file can't be decoded.
+        InvalidState: it can't be decoded, or holds something else.
     """
     data = path.with_name(path.name + MSGPACK_SUFFIX)
     pickled = path.with_name(path.name + PICKLE_SUFFIX)
     if data.exists():
-        return decode(data.read_bytes(), source=str(data))
+        with open_regular(data) as file:
+            content = file.read()
+        return _checked(decode(content, source=str(data)), kind, data)
     if pickled.exists():
-        return pickle.loads(pickled.read_bytes())
-    raise StateNotFound(f"there is no {str(data)!r}")
+        with open_regular(pickled) as file:
+            try:
+                value = pickle.load(file)
+            except Exception as error:  # whatever the code raises that it asks for
+                raise InvalidState(f"{pickled}: can't be unpickled: {type(error).__name__}: {error}") from error
+        return _checked(value, kind, pickled)
+    raise StateNotFound(
+        f"there is no {str(data)!r}; was the state saved by a system without a component of this name, or of another "
+        f"kind?"
+    )
+
+
+def load_json(path: Path, kind: type[T]) -> T:
+    """Read a JSON file as a `kind`, such as ``dict[str, int]``.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        InvalidState: it holds something else.
+    """
+    with open_regular(path) as file:
+        content = file.read(_MAX_JSON_BYTES + 1)
+    if len(content) > _MAX_JSON_BYTES:
+        raise InvalidState(f"{path}: longer than {_MAX_JSON_BYTES} bytes")
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except (ValueError, RecursionError) as error:
+        raise InvalidState(f"{path}: can't be read: {error}") from None
+
+
+def _checked(value: Any, kind: type[T], path: Path) -> T:
+    if not isinstance(value, kind):
+        raise InvalidState(f"{path}: holds a {type(value).__qualname__}, not a {kind.__qualname__}")
+    return value
 
 
 class _NotData(Exception):
@@ -83,6 +120,7 @@ def decode(content: bytes, *, source: str = "value") -> Any:
 
 _encoder = msgspec.msgpack.Encoder()
 _MAX_DEPTH = 100
+_MAX_INT_BYTES = 1024 * 1024  # reading one takes thrice its memory
 
 
 def _to_data(value: Any, depth: int) -> Any:
@@ -92,7 +130,9 @@ def _to_data(value: Any, depth: int) -> Any:
     if depth > _MAX_DEPTH:
         raise _NotData(kind)
     if kind is int:
-        return value if -(2**63) <= value < 2**64 else _extension(_INT, hex(value))
+        if value.bit_length() >= 8 * _MAX_INT_BYTES:
+            raise _NotData(kind)
+        return value if -(2**63) <= value < 2**64 else msgspec.msgpack.Ext(_INT, _int_bytes(value))
     if kind is list:
         return [_to_data(item, depth + 1) for item in value]
     if kind is tuple:
@@ -134,60 +174,61 @@ def _extension(code: int, content: Any) -> msgspec.msgpack.Ext:
     return msgspec.msgpack.Ext(code, _encoder.encode(content))
 
 
+def _int_bytes(value: int) -> bytes:
+    return value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True)
+
+
 def _from_extension(code: int, content: memoryview) -> Any:
-    value = _decoder.decode(content)
     if code == _TUPLE:
-        return tuple(value)
-    if code == _INT:
-        return int(value, 16)
+        return tuple(_list_decoder.decode(content))
+    if code == _INT and len(content) <= _MAX_INT_BYTES:
+        return int.from_bytes(content, "big", signed=True)
     if code == _DICT:
-        return dict(value)
+        return dict(_pairs_decoder.decode(content))
     if code == _ARRAY:
-        return _array(*value)
+        return _array(*_array_decoder.decode(content))
     if code == _SCALAR:
-        return _scalar(*value)
+        return _scalar(*_scalar_decoder.decode(content))
     if code == _TENSOR:
-        return _tensor(*value)
-    raise ValueError(f"unknown extension {code}")
+        return _tensor(*_array_decoder.decode(content))
+    raise ValueError(f"unknown extension {code} of {len(content)} bytes")
 
 
-def _array(name: object, shape: Any, raw: object) -> Any:
+def _array(name: str, shape: list[int], raw: memoryview | bytes) -> Any:
     import numpy
 
     dtype = _dtype(name)
     # NumPy is not asked to make sense of what does not fit.
-    if not isinstance(raw, bytes) or not all(type(length) is int and length >= 0 for length in shape):
-        raise TypeError(f"an array of shape {shape!r}, made of {type(raw).__name__}")
     if dtype.itemsize == 0 or dtype.itemsize * math.prod(shape) != len(raw):
-        raise ValueError(f"{len(raw)} bytes for an array of shape {shape!r} and dtype {name!r}")
+        raise ValueError(f"{len(raw)} bytes for an array of shape {shape} and dtype {name!r}")
     return numpy.frombuffer(raw, dtype).reshape(shape).copy()
 
 
-def _tensor(name: object, shape: Any, raw: object) -> Any:
+def _tensor(name: str, shape: list[int], raw: memoryview) -> Any:
     torch = importlib.import_module("torch")  # not by a statement: the core does without it
-    dtype = getattr(torch, name, None) if isinstance(name, str) and _TENSOR_DTYPE.fullmatch(name) else None
+    dtype = getattr(torch, name, None) if _TENSOR_DTYPE.fullmatch(name) else None
     if not isinstance(dtype, torch.dtype):
         raise ValueError(f"{name!r} is not the dtype of data")
-    if not isinstance(raw, bytes) or not all(type(length) is int and length >= 0 for length in shape):
-        raise TypeError(f"a tensor of shape {shape!r}, made of {type(raw).__name__}")
     if dtype.itemsize * math.prod(shape) != len(raw):
-        raise ValueError(f"{len(raw)} bytes for a tensor of shape {shape!r} and dtype {name!r}")
+        raise ValueError(f"{len(raw)} bytes for a tensor of shape {shape} and dtype {name!r}")
     if not raw:
         return torch.empty(shape, dtype=dtype)
     return torch.frombuffer(bytearray(raw), dtype=torch.uint8).view(dtype).reshape(shape)
 
 
-def _scalar(name: object, raw: object) -> Any:
+def _scalar(name: str, raw: object) -> Any:
     dtype = _dtype(name)
     if isinstance(raw, {"U": str, "S": bytes}.get(dtype.kind, ())):
         return dtype.type(raw)  # an array would lose zeros at the end
-    return _array(name, (), raw)[()]
+    if not isinstance(raw, bytes):
+        raise TypeError(f"a scalar of dtype {name!r}, made of {type(raw).__name__}")
+    return _array(name, [], raw)[()]
 
 
-def _dtype(name: object) -> Any:
+def _dtype(name: str) -> Any:
     import numpy
 
-    if not isinstance(name, str) or not _DTYPE.fullmatch(name):  # NumPy would evaluate some names
+    if not _DTYPE.fullmatch(name):  # NumPy would evaluate some names
         raise ValueError(f"{name!r} is not the dtype of data")
     return numpy.dtype(name)
 
@@ -196,15 +237,22 @@ _DTYPE = re.compile(r"[<>|]?[biufcmMSUV][0-9]+(\[[0-9]*[A-Za-z]+\])?")
 
 _TENSOR_DTYPE = re.compile(r"bool|(u?int|float|bfloat|complex)[0-9]+(_[a-z0-9]+)?")
 
+# What extensions hold. Raw bytes are seen in place: an array is copied once, into the memory that it keeps.
 _decoder = msgspec.msgpack.Decoder(ext_hook=_from_extension)
+_list_decoder = msgspec.msgpack.Decoder(list[Any], ext_hook=_from_extension)
+_pairs_decoder = msgspec.msgpack.Decoder(list[tuple[Any, Any]], ext_hook=_from_extension)
+_Length = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+_Shape = Annotated[list[_Length], msgspec.Meta(max_length=64)]  # NumPy's own limit
+_array_decoder = msgspec.msgpack.Decoder(tuple[str, _Shape, memoryview])
+_scalar_decoder = msgspec.msgpack.Decoder(tuple[str, Any])
 
-# What msgspec and NumPy raise when given nonsense; ImportError: there are arrays, but no NumPy.
+# What msgspec, NumPy and PyTorch raise when given nonsense; ImportError: there are arrays, but no NumPy.
 _UNDECODABLE = (
     msgspec.DecodeError,
     ImportError,
     MemoryError,
     OverflowError,
-    RecursionError,
+    RuntimeError,
     TypeError,
     ValueError,
 )

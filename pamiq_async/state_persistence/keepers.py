@@ -24,6 +24,9 @@ class StatesKeeper(ABC):
     def append(self, path: Path) -> None:  # noqa: B027  (a policy need not care)
         """A state was saved at `path`."""
 
+    def distrust(self, path: Path) -> None:  # noqa: B027  (a policy need not care)
+        """A state was saved at `path`, but may not outlive a power loss: it is no reason to remove another."""
+
     @abstractmethod
     def select_removal_states(self) -> Iterable[Path]:
         """The states that may go now, oldest first."""
@@ -57,7 +60,8 @@ class StatesKeeper(ABC):
 class LatestStatesKeeper(StatesKeeper):
     """Keeps the newest states, by sequence; directories that are not states are left alone.
 
-    Only states that verify are counted. Each is verified once, and not at all if it was announced by `append`.
+    Only states that verify are counted. Each is verified once, and not at all if it was announced by `append`; what was
+    announced by `distrust` is not counted.
 
     Args:
         states_dir: where the states are.
@@ -79,6 +83,10 @@ class LatestStatesKeeper(StatesKeeper):
     @override
     def append(self, path: Path) -> None:
         self._verified[path.name] = True
+
+    @override
+    def distrust(self, path: Path) -> None:
+        self._verified[path.name] = False
 
     @override
     def select_removal_states(self) -> list[Path]:

@@ -1,17 +1,22 @@
 """The manifest of a saved state, and how a state is verified against it.
 
 A state is a directory with `MANIFEST.json` in it, written last. The manifest lists every other file with its size
-and SHA-256, so whatever is torn, rotten, missing or added shows before any component is touched.
+and SHA-256, and ends with a checksum of its own, so whatever is torn, rotten, missing or added shows before any
+component is touched.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
+import json
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from typing import Annotated, Any
 
 import msgspec
 
@@ -19,17 +24,19 @@ from ..exceptions import InvalidState, StateNotFound
 
 MANIFEST = "MANIFEST.json"
 FORMAT = 1
-MAX_MANIFEST_BYTES = 64 * 1024 * 1024
+MAX_MANIFEST_BYTES = 4 * 1024 * 1024  # some 30,000 files; decoded it takes about four times as much
+
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]  # what every reader of JSON can hold
 
 
 class FileEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A file of a state."""
 
-    size: int  # bytes
-    sha256: str  # hex
+    size: _Count  # bytes
+    sha256: Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 
 
-class Manifest(msgspec.Struct, frozen=True):
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a state says of itself.
 
     Attributes:
@@ -42,8 +49,8 @@ class Manifest(msgspec.Struct, frozen=True):
         files: every file but the manifest, by its path relative to the state.
     """
 
-    format: int
-    sequence: int
+    format: _Count
+    sequence: _Count
     reason: str
     wall_time: float
     system_time: float
@@ -51,70 +58,85 @@ class Manifest(msgspec.Struct, frozen=True):
     files: dict[str, FileEntry]
 
     def encode(self) -> bytes:
-        """As indented JSON."""
-        return msgspec.json.format(msgspec.json.encode(self), indent=1)
+        """As indented JSON that ends with a checksum of all before it.
+
+        Raises:
+            InvalidState: no such state could be loaded: it has too many files, or one with an unusual name.
+        """
+        try:
+            body = msgspec.json.format(msgspec.json.encode(self), indent=1).removesuffix(b"\n}")
+            content = body + _checksum(body)
+            if len(content) > MAX_MANIFEST_BYTES:
+                raise ValueError(
+                    f"its manifest would take {len(content)} bytes; with at most {MAX_MANIFEST_BYTES} a state has "
+                    f"some 30,000 files, so put what belongs together into one file"
+                )
+            if _decode(content) != self:
+                raise ValueError("a time is not a finite number")
+        except ValueError as error:
+            raise InvalidState(f"a state can't be saved, as it could not be loaded: {error}") from None
+        return content
 
 
-class _FormatOnly(msgspec.Struct):
-    format: int
-
-
-def read_manifest(state: Path) -> Manifest:
+def read_manifest(state: str | Path) -> Manifest:
     """Read a state's manifest; its files are not looked at.
 
     Raises:
         StateNotFound: there is no such directory.
-        InvalidState: it has no manifest, or one that can't be read.
+        InvalidState: it has no manifest, or one that can't be read or is damaged.
     """
-    if not state.is_dir():
+    if not _is_directory(state):
         raise StateNotFound(f"there is no state at {str(state)!r}; give the path of a saved state's directory")
-    path = state / MANIFEST
+    path = Path(state, MANIFEST)
     try:
         info = path.lstat()
         if not stat.S_ISREG(info.st_mode) or info.st_size > MAX_MANIFEST_BYTES:
             raise InvalidState(f"{path}: not a manifest: not a regular file, or larger than {MAX_MANIFEST_BYTES} bytes")
-        content = path.read_bytes()
+        with open_regular(path) as file:
+            content = file.read(MAX_MANIFEST_BYTES)
     except FileNotFoundError:
         raise InvalidState(f"{str(state)!r} is not a saved state: it has no {MANIFEST}") from None
     except OSError as error:
         raise InvalidState(f"{path}: can't be read: {error}") from error
     try:
-        version = msgspec.json.decode(content, type=_FormatOnly).format
-        if version != FORMAT:
-            raise InvalidState(
-                f"{path}: the state has format {version}; this version of pamiq_async reads format {FORMAT}"
-            )
-        return msgspec.json.decode(content, type=Manifest)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return _decode(content)
+    except _OtherFormat as error:
+        raise InvalidState(
+            f"{path}: the state has format {error}; this version of pamiq_async reads format {FORMAT}"
+        ) from None
+    except (ValueError, RecursionError) as error:
         raise InvalidState(f"{path}: damaged manifest: {error}") from None
 
 
-def verify(state: Path) -> Manifest:
-    """Check every file of a state against its manifest.
+def verify(state: str | Path) -> Manifest:
+    """Check every file of a state against its manifest; nothing is changed.
+
+    Directories are not listed in a manifest; empty ones mean nothing.
 
     Raises:
         StateNotFound: there is no such directory.
         InvalidState: a file is missing, added, damaged or not a regular file; the message names it.
     """
+    state = Path(state)
     manifest = read_manifest(state)
-    found = dict(_files(state))
-    found.pop(MANIFEST, None)
-    for name, entry in manifest.files.items():
-        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-            raise InvalidState(f"{state}: the manifest names a file outside of the state: {name!r}")
-        if name not in found:
-            raise InvalidState(f"{state}: {name!r} is missing")
-        size = found.pop(name)
+    missing = dict(manifest.files)
+    for name, size in _files(state):  # all that shows without reading comes first
+        if name == MANIFEST:
+            continue
+        if name not in missing:
+            raise InvalidState(f"{state}: {name!r} is not in the manifest")
+        entry = missing.pop(name)
         if size != entry.size:
             raise InvalidState(f"{state}: {name!r} has {size} bytes; the manifest says {entry.size}")
+    if missing:
+        raise InvalidState(f"{state}: {min(missing)!r} is missing")
+    for name, entry in manifest.files.items():
         try:
             digest = sha256(state / name)
         except OSError as error:
             raise InvalidState(f"{state}: {name!r} can't be read: {error}") from error
         if digest != entry.sha256:
             raise InvalidState(f"{state}: {name!r} is damaged: its SHA-256 is not the manifest's")
-    if found:
-        raise InvalidState(f"{state}: {next(iter(found))!r} is not in the manifest")
     return manifest
 
 
@@ -125,17 +147,38 @@ def describe_files(state: Path) -> dict[str, FileEntry]:
 
 def sha256(path: Path) -> str:
     """The file's SHA-256 in hex."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def open_regular(path: Path) -> io.BufferedReader:
+    """Open a regular file to read it: no link is followed, and no FIFO's other end waited for.
+
+    Raises:
+        InvalidState: it is something else.
+        OSError: it can't be opened, or is a link.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise InvalidState(f"{path}: not a regular file")
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
 def list_states(
-    states_dir: Path, pattern: str = "*", *, on_damage: Callable[[InvalidState], object] = lambda error: None
+    states_dir: str | Path, pattern: str = "*", *, on_damage: Callable[[InvalidState], object] = lambda error: None
 ) -> list[tuple[Manifest, Path]]:
     """The states in a directory, oldest first, by sequence; their files are not looked at.
 
-    Directories without a manifest are not states. Those with one that can't be read are told to `on_damage`.
+    Args:
+        states_dir: where the states are; need not exist.
+        pattern: glob of the names of states that are wanted.
+        on_damage: is told of each directory whose manifest can't be read. Those without one are not states.
     """
+    states_dir = Path(states_dir)
     if not states_dir.is_dir():
         return []
     states = []
@@ -153,16 +196,93 @@ def list_states(
     return sorted(states, key=lambda state: (state[0].sequence, state[1].name))
 
 
+# --- The manifest's bytes -------------------------------------------------------------------------------------
+
+
+class _OtherFormat(ValueError):
+    pass
+
+
+class _FormatOnly(msgspec.Struct):
+    format: int
+
+
+def _checksum(body: bytes) -> bytes:
+    """How a manifest ends that begins with `body`."""
+    return b',\n "checksum": "%s"\n}\n' % hashlib.sha256(body).hexdigest().encode()
+
+
+_CHECKSUM_BYTES = len(_checksum(b""))
+
+# Slashes separate; what one system or another takes for a separator, an end or a command to the terminal is not used.
+_FILE_NAME = re.compile(r"[^/\\\x00-\x1f\x7f]+(/[^/\\\x00-\x1f\x7f]+)*")
+
+
+def _decode(content: bytes) -> Manifest:
+    """Read a manifest, all of it or nothing.
+
+    Raises:
+        ValueError: it is damaged, or not a manifest.
+    """
+    body = content[:-_CHECKSUM_BYTES]
+    is_intact = content[len(body) :] == _checksum(body)
+    document = body + b"\n}" if is_intact else content
+    if (version := msgspec.json.decode(document, type=_FormatOnly).format) != FORMAT:
+        raise _OtherFormat(version)
+    if not is_intact:
+        raise ValueError("its checksum does not fit what is before it")
+    json.loads(document, object_pairs_hook=_check_keys)
+    manifest = msgspec.json.decode(document, type=Manifest)
+    for name in manifest.files:
+        _check_file_name(name)
+    return manifest
+
+
+def _check_keys(pairs: list[tuple[str, Any]]) -> None:
+    if len({key for key, _ in pairs}) < len(pairs):
+        raise ValueError("a key occurs twice")
+
+
+def _check_file_name(name: str) -> None:
+    if name.startswith("/") or ".." in name.split("/"):
+        raise ValueError(f"it names a file outside of the state: {name!r}")
+    if not _FILE_NAME.fullmatch(name) or "." in name.split("/") or name == MANIFEST:
+        raise ValueError(f"{name!r} is not the name of a file in a state")
+
+
+# --- The state's directory ------------------------------------------------------------------------------------
+
+
+_MAX_DEPTH = 100
+
+
+def _is_directory(path: str | Path) -> bool:
+    try:
+        return stat.S_ISDIR(os.stat(path).st_mode)
+    except PermissionError as error:
+        raise InvalidState(f"{path}: can't be read: {error}") from error
+    except (OSError, ValueError):  # ValueError: a path with a zero byte in it
+        return False
+
+
 def _files(state: Path) -> Iterator[tuple[str, int]]:
-    for directory, subdirectories, names in os.walk(state, onerror=_cannot_be_listed):
-        for name in [*subdirectories, *names]:
-            path = Path(directory, name)
-            info = path.lstat()
+    """Path, relative to `state`, and size of every file below it, which are all regular ones."""
+    directories = [""]
+    while directories:
+        directory = directories.pop()
+        if directory.count("/") > _MAX_DEPTH:  # what removes it may be recursive
+            raise InvalidState(f"{state}: directories are nested more than {_MAX_DEPTH} deep: {directory[:200]}...")
+        try:
+            with os.scandir(state / directory) as entries:
+                found = [(directory + entry.name, entry.stat(follow_symlinks=False)) for entry in entries]
+        except OSError as error:
+            raise InvalidState(f"{state / directory}: can't be read: {error}") from error
+        for name, info in found:
             if stat.S_ISREG(info.st_mode):
-                yield path.relative_to(state).as_posix(), info.st_size
-            elif not stat.S_ISDIR(info.st_mode):
-                raise InvalidState(f"{path}: neither a regular file nor a directory; a state holds nothing else")
-
-
-def _cannot_be_listed(error: OSError) -> None:
-    raise InvalidState(f"{error.filename}: can't be read: {error}") from error
+                yield name, info.st_size
+            elif stat.S_ISDIR(info.st_mode):
+                directories.append(f"{name}/")
+            else:
+                raise InvalidState(
+                    f"{state / name}: neither a regular file nor a directory; a state holds nothing else"
+                )

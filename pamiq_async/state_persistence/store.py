@@ -1,7 +1,10 @@
 """Saving a state so that it is there as a whole or not at all, and loading one that verifies.
 
 Everything is written to a hidden directory beside the states, made durable, described by a manifest, and renamed to
-its final name; only then is it a state.
+its final name; only then is it a state. Nothing is reported as saved before its name is durable, too.
+
+Where a sync fails, the kernel may have dropped what it could not write and hold it for written: syncing once more would
+succeed and mean nothing. So what could not be synced is thrown away, and the next save writes everything anew.
 """
 
 from __future__ import annotations
@@ -12,13 +15,15 @@ import os
 import platform
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime
+from itertools import takewhile
 from pathlib import Path
+from typing import NoReturn
 
 from .. import time
 from .._version import __version__
-from ..exceptions import InvalidState, PickleRefused, StateError, StateNotFound
+from ..exceptions import DurabilityUnknown, InvalidState, PickleRefused, StateError, StateNotFound, StatesDirUnusable
 from .codec import PICKLE_SUFFIX
 from .manifest import FORMAT, MANIFEST, Manifest, describe_files, list_states, verify
 from .mixin import PersistentStateMixin, check_name
@@ -28,6 +33,11 @@ logger = logging.getLogger(__name__)
 STATE_NAME_FORMAT = "%Y-%m-%d_%H-%M-%S,%f.state"
 _DRAFT_PREFIX = ".draft-"
 _REMOVAL_PREFIX = ".removed-"
+
+_MAX_UNDELETED_DRAFTS = 3
+
+# Where manifests can't be read, the last sequence is not known. It is not this far above the others.
+_SEQUENCE_LEAP = 1_000_000
 
 
 class StateStore:
@@ -46,6 +56,9 @@ class StateStore:
         self.state_name_format = state_name_format
         self.components: dict[str, PersistentStateMixin] = {}
         self._last_sequence: int | None = None
+        self._directory_is_durable = False
+        self._undurable_directories: list[Path] = []
+        self._undeleted_drafts: list[Path] = []
         check_name(self._new_name(), "saved state")
 
     def register(self, name: str, state: PersistentStateMixin) -> None:
@@ -60,7 +73,12 @@ class StateStore:
         self.components[name] = state
 
     def save_state(self, reason: str = "command") -> Path:
-        """Save all registered components and return the new state's path."""
+        """Save all registered components and return the new state's path.
+
+        Raises:
+            DurabilityUnknown: it was saved, but may not outlive a power loss; it has the state's path.
+            Exception: what a component raised, or an OSError; nothing was saved.
+        """
         with self.draft() as draft:
             for name, component in self.components.items():
                 component.save_state(draft / name)
@@ -90,41 +108,85 @@ class StateStore:
         finally:
             self.discard(draft)
 
+    def make_directory(self) -> None:
+        """Make the states directory with its parents, such that it outlives a power loss.
+
+        Raises:
+            OSError: it can't be made or not be made durable; what was made is removed again.
+        """
+        if self._directory_is_durable and self.states_dir.is_dir():
+            return
+        self._directory_is_durable = False
+        self._remove_undurable_directories()
+        directory = self.states_dir.resolve()
+        missing = list(takewhile(lambda path: not path.exists(), [directory, *directory.parents]))
+        self._undurable_directories = missing
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            _fsync_parents(directory, missing)
+        except OSError:
+            self._remove_undurable_directories()
+            raise
+        self._undurable_directories = []
+        self._directory_is_durable = True
+
     def new_draft(self) -> Path:
-        """Make a hidden directory to save components into."""
-        self.states_dir.mkdir(parents=True, exist_ok=True)
+        """Make a hidden directory to save components into.
+
+        Raises:
+            StatesDirUnusable: the drafts of failed saves can't be deleted.
+            OSError: it can't be made.
+        """
+        self.make_directory()
+        self._undeleted_drafts = [draft for draft in self._undeleted_drafts if not _delete(draft)]
+        if len(self._undeleted_drafts) >= _MAX_UNDELETED_DRAFTS:
+            raise StatesDirUnusable(
+                f"{len(self._undeleted_drafts)} saves failed and what they left in {str(self.states_dir)!r} can't be "
+                f"deleted (the log says why), so no other is begun before {self._undeleted_drafts[0].name!r} is gone"
+            )
         draft = self.states_dir / f"{_DRAFT_PREFIX}{secrets.token_hex(8)}"
         draft.mkdir()
         return draft
 
     def discard(self, draft: Path) -> None:
-        """Remove a draft, if it was not committed."""
-        shutil.rmtree(draft, ignore_errors=True)
+        """Remove a draft, if it was not committed; if it can't be, later saves try again."""
+        if not _delete(draft):
+            self._undeleted_drafts.append(draft)
 
     def commit(self, draft: Path, reason: str, system_time: float) -> Path:
-        """Make a draft durable and turn it into a state; returns the state's path."""
+        """Make a draft durable and turn it into a state; returns the state's path.
+
+        Raises:
+            DurabilityUnknown: it is a state now, but may not outlive a power loss.
+            InvalidState: there is something in it that is neither a file nor a directory; it is still a draft.
+            OSError: it can't be made durable; it is still a draft, and to be discarded.
+        """
+        sequence = self._next_sequence()
         manifest = Manifest(
             format=FORMAT,
-            sequence=self._next_sequence(),
+            sequence=sequence,
             reason=reason,
             wall_time=time.fixed_time(),
             system_time=system_time,
             versions={"python": platform.python_version(), "pamiq_async": __version__},
             files=describe_files(draft),
         )
-        for directory, _, names in os.walk(draft, topdown=False):
-            for name in names:
-                _fsync(Path(directory, name))
-            _fsync(Path(directory))
+        _fsync_below(draft)
         with (draft / MANIFEST).open("xb") as file:
             file.write(manifest.encode())
             file.flush()
             os.fsync(file.fileno())
         _fsync(draft)
         path = self._free_path()
+        # Used up even if renaming fails: a network may lose the answer to a rename that was done.
+        self._last_sequence = sequence
+        # The name is free, and who owns the directory is alone in it. Should somebody make something of this name just
+        # now, a rename takes the place of an empty directory only, and of what is one no state is lost.
         draft.rename(path)
-        _fsync(self.states_dir)
-        self._last_sequence = manifest.sequence
+        try:
+            _fsync(self.states_dir)
+        except OSError as error:
+            raise DurabilityUnknown(path, error) from error
         return path
 
     def check(self, path: Path, *, allow_pickle: bool) -> Manifest:
@@ -169,15 +231,35 @@ class StateStore:
         return None
 
     def clear_leftovers(self) -> None:
-        """Remove what a crash left half-written or half-removed."""
-        for prefix in (_DRAFT_PREFIX, _REMOVAL_PREFIX):
-            for path in self.states_dir.glob(f"{prefix}*"):
-                logger.info("removing a leftover of an earlier run: %s", path)
-                shutil.rmtree(path, ignore_errors=True)
+        """Remove what a crash left half-written or half-removed; what can't be removed is logged.
+
+        Raises:
+            OSError: the directory can't be read.
+        """
+        leftovers = [path for prefix in (_DRAFT_PREFIX, _REMOVAL_PREFIX) for path in self.states_dir.glob(f"{prefix}*")]
+        if not leftovers:
+            return
+        try:
+            _fsync(self.states_dir)  # see remove_state
+        except OSError as error:
+            logger.warning("leftovers of an earlier run stay in %s: %s", self.states_dir, error)
+            return
+        for path in leftovers:
+            logger.info("removing a leftover of an earlier run: %s", path)
+            _delete(path)
+
+    def _remove_undurable_directories(self) -> None:
+        for path in self._undurable_directories:  # they are empty; made anew, they will be synced anew
+            with contextlib.suppress(OSError):
+                path.rmdir()
 
     def _next_sequence(self) -> int:
         if self._last_sequence is None:
-            self._last_sequence = max((m.sequence for m, _ in list_states(self.states_dir)), default=0)
+            unreadable: list[InvalidState] = []
+            states = list_states(self.states_dir, on_damage=unreadable.append)
+            self._last_sequence = max((manifest.sequence for manifest, _ in states), default=0)
+            if unreadable:
+                self._last_sequence += _SEQUENCE_LEAP
         return self._last_sequence + 1
 
     def _free_path(self) -> Path:
@@ -198,6 +280,7 @@ def remove_state(path: Path) -> None:
     Raises:
         StateNotFound: it is not there.
         InvalidState: it is not a state.
+        OSError: it can't be removed; or it was, and is deleted by a later removal or start.
     """
     if not path.is_dir():
         raise StateNotFound(f"there is no state at {str(path)!r}")
@@ -205,7 +288,52 @@ def remove_state(path: Path) -> None:
         raise InvalidState(f"{str(path)!r} is not a saved state: it is a link, or has no {MANIFEST}")
     grave = path.with_name(f"{_REMOVAL_PREFIX}{secrets.token_hex(8)}")
     path.rename(grave)
-    shutil.rmtree(grave)
+    # Were the name to come back after a power loss, so would a state of which half is deleted.
+    _fsync(path.parent)
+    for removed in path.parent.glob(f"{_REMOVAL_PREFIX}*"):  # some may be left from when it failed
+        _delete(removed)
+
+
+def _delete(directory: Path) -> bool:
+    """Delete as much of a directory as can be; returns whether all of it is gone. What can't be is logged."""
+    try:
+        shutil.rmtree(directory, ignore_errors=True)
+        shutil.rmtree(directory)  # says what is in the way
+    except FileNotFoundError:
+        return True
+    except (OSError, RecursionError) as error:
+        logger.warning("%s can't be deleted: %s", directory, error)
+        return False
+    return True
+
+
+def _fsync_below(draft: Path) -> None:
+    """Sync all that components wrote; the draft itself comes after the manifest.
+
+    They have closed their files. A file opened anew still reports what went wrong with writing it back, as long as
+    nobody else was told (Linux 4.13); the file may have left the cache meanwhile, so it is not left for long.
+    """
+    for directory, subdirectories, names in os.walk(draft, topdown=False, onerror=_reraise):
+        for name in names:
+            _fsync(Path(directory, name))
+        if directory != str(draft) and (names or subdirectories):
+            _fsync(Path(directory))
+
+
+def _fsync_parents(directory: Path, made: Collection[Path]) -> None:
+    """Sync what leads to a directory, as far up as its file system reaches.
+
+    Not what was `made` just now alone: whoever made the others may have been killed before they were synced.
+    """
+    device = directory.stat().st_dev
+    for child, parent in zip([directory, *directory.parents], directory.parents, strict=False):
+        if parent.stat().st_dev != device:
+            return
+        try:
+            _fsync(parent)
+        except PermissionError:
+            if child in made:
+                raise  # the others were made by somebody with more rights
 
 
 def _fsync(path: Path) -> None:
@@ -214,3 +342,7 @@ def _fsync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _reraise(error: OSError) -> NoReturn:
+    raise error

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections import UserDict
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import MappingProxyType
@@ -13,11 +15,14 @@ from hypothesis import strategies as st
 
 from pamiq_async.data import DataBuffer, DataCollector, DataUser
 from pamiq_async.data.impls import DictSequentialBuffer, SequentialBuffer
+from pamiq_async.exceptions import InvalidState
+from pamiq_async.state_persistence import codec
+from pamiq_async.testing import create_mock_buffer
 from pamiq_async.time import TimeController, use_time_controller
 
 
 def items(collector: DataCollector[Any]) -> list[Any]:
-    return [item for item, _ in collector.fetch()]
+    return collector.fetch()[0]
 
 
 # --- Collecting -------------------------------------------------------------------------------------------
@@ -29,7 +34,8 @@ def test_items_are_fetched_in_order_with_their_system_times(clock: Any) -> None:
         clock.set(now)
         collector.collect(item)
     clock.set(99)
-    assert collector.fetch() == [("a", 10.0), ("b", 11.5), ("c", 11.5)]
+    items, times = collector.fetch()
+    assert list(zip(items, times, strict=True)) == [("a", 10.0), ("b", 11.5), ("c", 11.5)]
 
 
 def test_items_are_fetched_once() -> None:
@@ -37,8 +43,31 @@ def test_items_are_fetched_once() -> None:
     collector.collect("a")
     assert len(collector) == 1
     collector.fetch()
-    assert collector.fetch() == []
+    assert items(collector) == []
     assert len(collector) == 0
+
+
+def test_an_item_too_many_that_is_just_being_collected_counts_as_dropped() -> None:
+    collector = DataCollector[int](2)
+    collector.collect(1)
+    collector.collect(2)
+    collector._readings.append(0.0)
+    collector._items.append(3)  # as another thread has that comes to drop the oldest next
+    assert len(collector) == 2
+    assert items(collector) == [2, 3]
+    collector._attend()
+    assert items(collector) == []
+
+
+def test_a_dropped_item_is_let_go_of() -> None:
+    class Frame: ...
+
+    collector, frames = DataCollector[Frame](2), [Frame() for _ in range(5)]
+    alive = [weakref.ref(frame) for frame in frames]
+    for _ in range(5):
+        collector.collect(frames.pop(0))
+    assert [ref() is not None for ref in alive] == [False, False, False, True, True]
+    assert len(collector._items) <= 5
 
 
 @given(st.integers(1, 5), st.lists(st.integers() | st.none()))
@@ -235,7 +264,7 @@ def test_no_wake_up_is_lost_between_two_threads() -> None:
         while fetched < count:
             collector.notify(1, woken.release)
             assert woken.acquire(timeout=20), f"asleep after {fetched} of {count} items, {len(collector)} wait"
-            fetched += len(collector.fetch())
+            fetched += len(items(collector))
         collecting.result()
     assert fetched == count
 
@@ -273,6 +302,56 @@ def test_data_are_given_with_what_was_collected_up_to_now() -> None:
 
 def test_every_item_goes_through_add() -> None:
     assert user_of(Doubling(3), 1, 2).get_data() == [2, 4]
+
+
+class Logging:
+    """A mixin of a user's with an `add`, and no idea of `add_many`."""
+
+    def add(self, data: int) -> None:
+        super().add(-data)  # type: ignore[misc]
+
+
+class LoggingBuffer(Logging, SequentialBuffer[int]): ...
+
+
+class Batching(Doubling):
+    """Knows again how to take several."""
+
+    def add_many(self, items: Sequence[int]) -> None:
+        SequentialBuffer.add_many(self, [3 * item for item in items])
+
+
+def test_every_item_goes_through_the_add_of_a_mixin() -> None:
+    assert user_of(LoggingBuffer(3), 1, 2).get_data() == [-1, -2]
+
+
+def test_items_are_moved_at_once_where_the_buffer_says_how() -> None:
+    assert user_of(Batching(3), 1, 2).get_data() == [3, 6]
+
+
+def test_a_mock_of_a_buffer_sees_every_item_in_add() -> None:
+    buffer = create_mock_buffer(5)
+    user_of(buffer, 1, 2).update()
+    assert [call.args for call in buffer.add.call_args_list] == [(1,), (2,)]
+
+
+class Picky(SequentialBuffer[Any]):
+    def check_item(self, data: Any) -> None:
+        if data == {"bad": 1} or data == "bad":
+            raise ValueError(f"{data!r} is bad")
+
+
+@pytest.mark.parametrize("bad", ["bad", {"bad": 1}, MappingProxyType({"bad": 1})])
+def test_what_the_buffer_would_refuse_is_refused_when_it_is_collected(bad: Any) -> None:
+    user = user_of(Picky(3), "good", {"good": 1}, "good")
+    with pytest.raises(ValueError, match="is bad"):
+        user.collector.collect(bad)
+    assert user.get_data() == ["good", {"good": 1}, "good"]
+
+
+def test_the_buffer_itself_can_be_had() -> None:
+    buffer = SequentialBuffer[int](3)
+    assert DataUser(buffer).buffer is buffer
 
 
 def test_data_come_in_the_buffers_own_form() -> None:
@@ -372,6 +451,34 @@ def test_a_state_comes_back_with_what_waited(clock: Any, state: Path) -> None:
     assert loaded.get_data() == [1, 2, 3]
     assert loaded.count_data_added_since(1) == 2
     assert (loaded.added_count, loaded.known_size) == (3, 3)
+
+
+def test_what_waits_may_be_saved_as_such(clock: Any, state: Path) -> None:
+    saved, loaded = user_of(SequentialBuffer(10)), user_of(SequentialBuffer(10))
+    saved.keeps_waiting_items = True
+    for now in [1, 2]:
+        clock.set(now)
+        saved.collector.collect(now)
+    saved.save_state(state)
+    loaded.load_state(state)
+    assert (loaded.waiting_count, len(loaded)) == (2, 0)
+    clock.set(3)
+    loaded.collector.collect(3)
+    assert loaded.get_data() == [1, 2, 3]
+    assert [loaded.count_data_added_since(t) for t in (0, 1, 2, 3)] == [3, 2, 1, 0]
+
+
+@pytest.mark.parametrize(
+    "waiting",
+    [{"items": [1]}, {"items": [1], "times": []}, {"items": [1], "times": ["now"]}, {"items": (1,), "times": [1.0]}],
+)
+def test_what_waits_must_have_times(state: Path, waiting: Any) -> None:
+    user_of(SequentialBuffer(10), 1).save_state(state)
+    codec.save(waiting, state / "waiting")
+    loaded = user_of(SequentialBuffer(10))
+    with pytest.raises(InvalidState, match="not what a data user saved: what waits"):
+        loaded.load_state(state)
+    assert (loaded.get_data(), loaded.added_count) == ([], 0)
 
 
 def test_a_state_is_a_directory_of_data(state: Path) -> None:

@@ -13,9 +13,9 @@ import pytest
 
 from pamiq_async import Agent, SystemStatus, Trainer, launch, start
 from pamiq_async.data.impls import SequentialBuffer
-from pamiq_async.exceptions import InvalidState, PickleRefused
+from pamiq_async.exceptions import DurabilityUnknown, InvalidState, PickleRefused
 from pamiq_async.hooks import nonblocking
-from pamiq_async.state_persistence import LatestStatesKeeper, StatesKeeper, list_states, read_manifest
+from pamiq_async.state_persistence import LatestStatesKeeper, StatesKeeper, StateStore, list_states, read_manifest
 from tests.fakes import Boom, FakeModel, Log, fake, fake_interaction
 
 
@@ -283,3 +283,40 @@ async def test_acting_goes_on_while_files_are_written(
 async def test_a_timer_that_is_always_due_starves_nothing(log: Log, config: dict[str, Any]) -> None:
     config |= {"log_tick_time_statistics_interval": 1e-6, "max_uptime": 0.05}
     await launch(fake_interaction(log), {}, {}, {}, config)
+
+
+async def test_a_component_that_fails_to_load_ends_the_launch_with_an_error_that_says_where(
+    log: Log, config: dict[str, Any]
+) -> None:
+    await launch(fake_interaction(Log()), {}, {}, {}, {**config, "max_uptime": 0.01})
+    trainer = fake(Trainer, "trainer", log, fails_in="load_state")()
+    with pytest.raises(Boom) as caught:
+        await launch(fake_interaction(log), {}, {}, {"t": trainer}, {**config, "saved_state_path": "latest"})
+    assert "This was while 'trainers' was loaded from" in caught.value.__notes__[0]
+    assert log.count("agent.step") == 0
+
+
+@pytest.mark.parametrize("when", ["while running", "at the end"])
+async def test_retention_does_not_rely_on_a_state_that_may_not_outlive_a_power_loss(
+    log: Log, config: dict[str, Any], monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    commit = StateStore.commit
+
+    def doubtful(self: StateStore, *args: Any) -> Path:
+        raise DurabilityUnknown(commit(self, *args), OSError("a worn disk"))
+
+    distrusted: list[Path] = []
+
+    class Keeper(LatestStatesKeeper):
+        def distrust(self, path: Path) -> None:
+            distrusted.append(path)
+
+    config["states_keeper"] = Keeper(config["states_dir"], 3)
+    system = await start(fake_interaction(log), {}, {}, {}, config)
+    with monkeypatch.context() as patch:
+        patch.setattr(StateStore, "commit", doubtful)
+        with pytest.raises(DurabilityUnknown, match="may be gone after a power loss"):
+            await (system.save_state() if when == "while running" else system.shutdown())
+    if when == "while running":
+        await system.shutdown()
+    assert distrusted == [path for _, path in await states(config)][:1]

@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -37,14 +34,3 @@ def store(tmp_path: Path, note: Note) -> StateStore:
     store = StateStore(tmp_path / "states")
     store.register("note", note)
     return store
-
-
-@pytest.fixture
-def edit_manifest() -> Callable[..., None]:
-    """Change fields of a state's manifest."""
-
-    def edit(state: Path, **fields: Any) -> None:
-        path = state / "MANIFEST.json"
-        path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
-
-    return edit

@@ -3,8 +3,10 @@ from __future__ import annotations
 import contextlib
 import math
 import pickle
+import struct
 import subprocess
 import sys
+import tracemalloc
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
@@ -61,7 +63,13 @@ plain_dtypes = st.one_of(
     npst.timedelta64_dtypes(endianness="?"),
 )
 arrays = npst.arrays(plain_dtypes, npst.array_shapes(min_dims=0, min_side=0, max_dims=4, max_side=3))
-numpy_scalars = plain_dtypes.flatmap(npst.from_dtype)
+
+
+def is_utf_8(scalar: Any) -> bool:
+    return not isinstance(scalar, str) or not any("\ud800" <= character <= "\udfff" for character in scalar)
+
+
+numpy_scalars = plain_dtypes.flatmap(npst.from_dtype).filter(is_utf_8)
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 big_integers = st.integers() | st.integers(2**62, 2**66) | st.integers(-(2**66), -(2**62))
@@ -84,6 +92,7 @@ values = st.recursive(
 
 @given(values)
 @example(10**5000)
+@example(-(1 << 8 * 1024 * 1024 - 1) + 1)
 @example([2**64 - 1, 2**64, -(2**63), -(2**63) - 1, 0])
 @example({1: True, "1": False, None: 0, (1, (2,)): "nested"})
 @example([math.nan, math.inf, -math.inf, -0.0])
@@ -168,11 +177,12 @@ class ListOfMine(list):
         (Level.LOW, Level),
         (ListOfMine([1]), ListOfMine),
         ({1, 2}, set),
+        (-(1 << 8 * 1024 * 1024), int),
         (1 + 2j, complex),
         ("\ud800", str),
         ({"deep inside": [("\udfff",)]}, str),
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_what_is_not_data_is_pickled_and_its_type_reported(value: Any, kind: type, tmp_path: Path) -> None:
     assert codec.save([value], tmp_path / "x") is kind
@@ -273,8 +283,8 @@ def test_arrays_of_nonsense_decode_or_are_an_invalid_state(name: str, shape: lis
     decode_or_refuse(pack(Ext(SCALAR, codec.encode([name, raw]))))
 
 
-@pytest.mark.parametrize("name", ["|O", "O", "|O8", "i4,O", "(1,2", "{'names': []}", "<f8[", "T16", "float64", None])
-def test_only_plain_dtypes_are_read(name: Any) -> None:
+@pytest.mark.parametrize("name", ["|O", "O", "|O8", "i4,O", "(1,2", "{'names': []}", "<f8[", "T16", "float64"])
+def test_only_plain_dtypes_are_read(name: str) -> None:
     for content in [Ext(ARRAY, pack([name, [1], b"12345678"])), Ext(SCALAR, pack([name, b"12345678"]))]:
         with pytest.raises(InvalidState, match="is not the dtype of data"):
             codec.decode(pack(content))
@@ -290,12 +300,23 @@ def test_only_plain_dtypes_are_read(name: Any) -> None:
         Ext(ARRAY, pack(["<f8", [1]])),
         Ext(SCALAR, pack(["<U4", 5])),
         Ext(SCALAR, pack({"<f8": b"12345678"})),
-        Ext(INT, pack("12 monkeys")),
-        Ext(INT, pack(12)),
+        Ext(SCALAR, pack(["<f8", "12345678"])),
+        Ext(SCALAR, pack([None, b"12345678"])),
+        Ext(ARRAY, pack(["<f8", [1.0], b"12345678"])),
+        Ext(ARRAY, pack(["<f8", [2**62, 2**62], b""])),
+        Ext(ARRAY, pack(["<f8", [2**63], b""])),
+        Ext(ARRAY, pack(["|u1", [1] * 65, b"1"])),
+        Ext(ARRAY, pack(["|u1", [2**63 - 1] * 100_000, b"1"])),
+        Ext(ARRAY, pack(["|V2147483647", [1], b"1"])),
+        Ext(ARRAY, pack([None, [1], b"12345678"])),
         Ext(DICT, pack([["a key alone"]])),
         Ext(DICT, pack([[[], "a list as key"]])),
+        Ext(DICT, pack(["ab"])),
+        Ext(DICT, pack({"a": 1})),
         Ext(TUPLE, pack(5)),
+        Ext(TUPLE, pack("text")),
         Ext(6, pack(5)),
+        Ext(7, pack(5)),
         Ext(TUPLE, b""),
     ],
 )
@@ -304,9 +325,68 @@ def test_extensions_that_encode_does_not_write_are_refused(content: Ext) -> None
         codec.decode(pack(content))
 
 
-def test_bytes_nested_without_end_are_refused() -> None:
+def nested_tuples(depth: int) -> bytes:
+    """As many as there are, each within the other."""
+    sizes = [1]
+    for _ in range(depth):
+        sizes.append(sizes[-1] + 7)
+    return b"".join(b"\xc9" + struct.pack(">Ib", size + 1, TUPLE) + b"\x91" for size in reversed(sizes[:-1])) + b"\x90"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"\x91" * 100_000 + b"\x90", b"\x81\xa1a" * 100_000 + b"\x90", b"\x81" * 100_000, nested_tuples(10_000)],
+    ids=["lists", "dicts", "keys", "tuples"],
+)
+def test_bytes_nested_without_end_are_refused(content: bytes) -> None:
     with pytest.raises(InvalidState, match="recursion"):
-        codec.decode(b"\x91" * 100_000 + b"\x90")
+        codec.decode(content)
+
+
+def test_tuples_nest_as_encode_writes_them() -> None:
+    assert codec.decode(nested_tuples(3)) == (((([],),),))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xdd\xff\xff\xff\xff",
+        b"\xdd\x0f\xff\xff\xff" * 200,
+        b"\xdf\xff\xff\xff\xff",
+        b"\xdb\xff\xff\xff\xfftext",
+        b"\xc6\xff\xff\xff\xffbytes",
+        b"\xc9\xff\xff\xff\xff\x01",
+        pack(Ext(ARRAY, b"\x93\xa3<f8\xdd\xff\xff\xff\xff")),
+        pack(Ext(ARRAY, pack(["<f8", [2**40], b""]))),
+        pack(Ext(SCALAR, pack(["|V1000000000", b""]))),
+        pack(Ext(SCALAR, pack(["<U200000000", b"text"]))),
+    ],
+    ids=range(10),
+)
+def test_no_memory_is_taken_by_a_claim(content: bytes) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidState):
+            codec.decode(content)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [np.ones(1_000_000), [2**8_000_000] * 8, "x" * 8_000_000, b"x" * 8_000_000, [np.ones(1000)] * 1000],
+    ids=["array", "integers", "text", "bytes", "arrays"],
+)
+def test_reading_takes_no_more_than_the_file_and_the_value(value: Any, tmp_path: Path) -> None:
+    codec.save(value, tmp_path / "x")
+    codec.load(tmp_path / "x")  # what is imported at first counts not
+    tracemalloc.start()
+    try:
+        codec.load(tmp_path / "x")
+        assert tracemalloc.get_traced_memory()[1] < 18_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_decoding_never_unpickles() -> None:

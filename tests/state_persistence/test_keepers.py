@@ -103,6 +103,14 @@ def test_damaged_states_are_not_counted(store: StateStore, caplog: pytest.LogCap
     assert [bad.name in message for message in caplog.messages] == [True]
 
 
+def test_a_state_that_may_not_outlive_a_power_loss_is_not_counted(store: StateStore) -> None:
+    oldest, good, doubtful = (store.save_state() for _ in range(3))
+    keeper = LatestStatesKeeper(store.states_dir, 1)
+    keeper.distrust(doubtful)
+    assert keeper.cleanup() == [oldest]
+    assert left(store) == [good, doubtful]
+
+
 def test_each_state_is_verified_once(store: StateStore, monkeypatch: pytest.MonkeyPatch) -> None:
     verified: list[Path] = []
 
@@ -205,4 +213,5 @@ def test_a_keeper_need_not_care_about_what_is_saved(tmp_path: Path) -> None:
 
     keeper = KeepsAll()
     keeper.append(tmp_path)
+    keeper.distrust(tmp_path)
     assert keeper.cleanup() == []

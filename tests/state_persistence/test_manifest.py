@@ -13,9 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pamiq_async.exceptions import InvalidState, StateNotFound
-from pamiq_async.state_persistence import StateStore, list_states, manifest, read_manifest, verify
-
-EditManifest = Callable[..., None]
+from pamiq_async.state_persistence import (
+    FileEntry,
+    Manifest,
+    StateStore,
+    list_states,
+    manifest,
+    read_manifest,
+    verify,
+)
+from tests.forgery import edit_manifest, reseal, write_manifest
 
 
 @pytest.fixture
@@ -171,8 +178,8 @@ def test_a_directory_that_cannot_be_listed_is_named(state: Path, monkeypatch: py
 # --- Damage to the manifest -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["../outside.txt", "note/../../outside.txt", "/etc/hostname", ".."])
-def test_a_manifest_must_not_name_what_is_outside(state: Path, edit_manifest: EditManifest, name: str) -> None:
+@pytest.mark.parametrize("name", ["../outside.txt", "note/../../outside.txt", "/etc/hostname", "..", "note/.."])
+def test_a_manifest_must_not_name_what_is_outside(state: Path, name: str) -> None:
     (state.parent / "outside.txt").write_text("")
     edit_manifest(state, files={name: {"size": 0, "sha256": "0" * 64}})
     with pytest.raises(InvalidState, match="outside of the state") as caught:
@@ -180,19 +187,147 @@ def test_a_manifest_must_not_name_what_is_outside(state: Path, edit_manifest: Ed
     assert repr(name) in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["", "./note/note.txt", "note//note.txt", "note", "MANIFEST.json", "a\0b"])
-def test_a_manifest_must_not_name_what_is_no_file(state: Path, edit_manifest: EditManifest, name: str) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        ".",
+        "./note.txt",
+        "a//b",
+        "a/",
+        "a/./b",
+        "MANIFEST.json",
+        "a\0b",
+        "a\\b",
+        "C:\\a",
+        "a\nb",
+        "\x1b[31m",
+        "\x7f",
+    ],
+)
+def test_a_manifest_must_not_name_what_is_no_file(state: Path, name: str) -> None:
+    edit_manifest(state, files={name: {"size": 0, "sha256": "0" * 64}})
+    with pytest.raises(InvalidState, match="is not the name of a file in a state") as caught:
+        verify(state)
+    assert repr(name) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["note", "Note/note.txt", "note/NOTE.TXT", "note/note.txt/more", "n\u0061\u0308"])
+def test_names_are_compared_as_they_are(state: Path, name: str) -> None:
     files = json.loads((state / "MANIFEST.json").read_text())["files"]
-    edit_manifest(state, files={name: files["note/note.txt"]})
-    with pytest.raises(InvalidState, match="is missing"):
+    edit_manifest(state, files={**files, name: files["note/note.txt"]})
+    with pytest.raises(InvalidState, match="is missing") as caught:
+        verify(state)
+    assert repr(name) in str(caught.value)
+
+
+def test_an_empty_directory_means_nothing(state: Path) -> None:
+    (state / "note" / "empty" / "too").mkdir(parents=True)
+    assert verify(state) == read_manifest(state)
+
+
+def test_hard_links_such_as_backups_use_are_files(state: Path) -> None:
+    os.link(note_of(state), state.parent / "backup.txt")
+    assert verify(state) == read_manifest(state)
+
+
+def test_directories_without_end_are_refused(state: Path) -> None:
+    (state / "/".join("d" * 100)).mkdir(parents=True)
+    verify(state)
+    (state / "/".join("d" * 101)).mkdir()
+    with pytest.raises(InvalidState, match="nested more than 100 deep"):
         verify(state)
 
 
 @pytest.mark.parametrize("version", [0, 2, 999])
-def test_another_format_is_refused_by_its_number(state: Path, edit_manifest: EditManifest, version: int) -> None:
+def test_another_format_is_refused_by_its_number(state: Path, version: int) -> None:
     edit_manifest(state, format=version, files="not what format 1 has")
     with pytest.raises(InvalidState, match=rf"MANIFEST\.json: the state has format {version}; .* reads format 1"):
         read_manifest(state)
+
+
+def test_another_format_need_not_have_this_ones_checksum(state: Path) -> None:
+    (state / "MANIFEST.json").write_text('{"format": 2}')
+    with pytest.raises(InvalidState, match="the state has format 2"):
+        read_manifest(state)
+
+
+def change_of_fields(**fields: Any) -> Callable[[Path], None]:
+    return lambda state: edit_manifest(state, **fields)
+
+
+def add_whitespace(state: Path) -> None:
+    path = state / "MANIFEST.json"
+    path.write_bytes(path.read_bytes() + b"\n")
+
+
+def reformat(state: Path) -> None:
+    path = state / "MANIFEST.json"
+    path.write_text(json.dumps(json.loads(path.read_text())))
+
+
+def write_checksum_in_capitals(state: Path) -> None:
+    path = state / "MANIFEST.json"
+    head, tail = path.read_text().split('"checksum": ')
+    path.write_text(f'{head}"checksum": {tail.upper()}')
+
+
+def drop_checksum(state: Path) -> None:
+    path = state / "MANIFEST.json"
+    path.write_text(path.read_text().rpartition(",")[0] + "}")
+
+
+def repeat_a_key(state: Path) -> None:
+    content = (state / "MANIFEST.json").read_text().rpartition(",")[0] + "}"
+    write_manifest(state, content.replace('"sequence": 1', '"sequence": 1, "sequence": 1'))
+
+
+def repeat_a_file(state: Path) -> None:
+    content = (state / "MANIFEST.json").read_text().rpartition(",")[0] + "}"
+    file = '"note/note.txt": {"size": 8, "sha256": "%s"}' % ("0" * 64)
+    write_manifest(state, content.replace('"files": {', f'"files": {{ {file}, '))
+
+
+def write_checksum_twice(state: Path) -> None:
+    write_manifest(state, (state / "MANIFEST.json").read_bytes())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        add_whitespace,
+        reformat,
+        write_checksum_in_capitals,
+        drop_checksum,
+        repeat_a_key,
+        repeat_a_file,
+        write_checksum_twice,
+        change_of_fields(unknown=1),
+        change_of_fields(sequence=-1),
+        change_of_fields(sequence=2**53 + 1),
+        change_of_fields(sequence=10**400),
+        change_of_fields(sequence=1.5),
+        change_of_fields(sequence=True),
+        change_of_fields(wall_time=float("nan")),
+        change_of_fields(wall_time=float("inf")),
+        change_of_fields(system_time="0"),
+        change_of_fields(reason=["periodic"]),
+        change_of_fields(reason="\ud800"),
+        change_of_fields(versions={"python": 3}),
+        change_of_fields(files=[]),
+        change_of_fields(files={"note/note.txt": {"size": 10**300, "sha256": "0" * 64}}),
+    ],
+)
+def test_a_manifest_that_this_package_would_not_write_is_refused(state: Path, change: Callable[[Path], None]) -> None:
+    change(state)
+    with pytest.raises(InvalidState, match=r"MANIFEST\.json: damaged manifest"):
+        read_manifest(state)
+
+
+def test_a_manifest_made_by_another_program_is_read(state: Path) -> None:
+    before = verify(state)
+    reseal(state)
+    assert verify(state) == before
 
 
 @pytest.mark.parametrize(
@@ -220,11 +355,22 @@ def test_a_manifest_that_is_not_one_is_named(state: Path, content: bytes) -> Non
 
 
 @pytest.mark.parametrize(
-    "entry", [{"size": 8}, {"size": "8", "sha256": ""}, {"size": 8, "sha256": None}, {"size": 8, "sha256": "", "x": 1}]
+    "entry",
+    [
+        {"size": 8},
+        {"size": "8", "sha256": "0" * 64},
+        {"size": -8, "sha256": "0" * 64},
+        {"size": 2**64, "sha256": "0" * 64},
+        {"size": 8, "sha256": None},
+        {"size": 8, "sha256": ""},
+        {"size": 8, "sha256": "0" * 63},
+        {"size": 8, "sha256": "0" * 64 + "\n"},
+        {"size": 8, "sha256": "A" * 64},
+        {"size": 8, "sha256": "0x" + "0" * 62},
+        {"size": 8, "sha256": "0" * 64, "x": 1},
+    ],
 )
-def test_a_file_entry_that_is_not_one_is_refused(
-    state: Path, edit_manifest: EditManifest, entry: dict[str, Any]
-) -> None:
+def test_a_file_entry_that_is_not_one_is_refused(state: Path, entry: dict[str, Any]) -> None:
     edit_manifest(state, files={"note/note.txt": entry})
     with pytest.raises(InvalidState, match=r"MANIFEST\.json: damaged manifest"):
         read_manifest(state)
@@ -245,10 +391,10 @@ def test_a_huge_manifest_is_not_read(state: Path) -> None:
 
 
 def test_a_manifest_that_cannot_be_read_is_named(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken_disk(path: Path) -> bytes:
+    def broken_disk(path: Path) -> Any:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(Path, "read_bytes", broken_disk)
+    monkeypatch.setattr(manifest, "open_regular", broken_disk)
     with pytest.raises(InvalidState, match=r"MANIFEST\.json: can't be read: .*Input/output error"):
         read_manifest(state)
 
@@ -275,6 +421,70 @@ def test_any_content_of_a_manifest_is_refused_as_such(scratch: Path, content: by
     (scratch / "MANIFEST.json").write_bytes(content)
     with pytest.raises(InvalidState, match=r"MANIFEST\.json"):
         read_manifest(scratch)
+
+
+def test_what_becomes_a_fifo_after_a_look_at_it_is_not_waited_for(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = note_of(state).lstat()
+    replace_by_fifo(state)
+    monkeypatch.setattr(manifest, "_files", lambda state: iter([("note/note.txt", info.st_size)]))
+    with pytest.raises(InvalidState, match="not a regular file"):
+        verify(state)
+
+
+@pytest.mark.parametrize("path", ["x" * 5000, "a\0b", "loop"])
+def test_what_cannot_be_a_path_is_not_found(tmp_path: Path, path: str) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(StateNotFound):
+        read_manifest(tmp_path / path)
+
+
+def test_a_state_that_may_not_be_looked_at_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(path: Path) -> Any:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "stat", denied)
+    with pytest.raises(InvalidState, match=r"x\.state: can't be read: .*Permission denied"):
+        read_manifest(tmp_path / "x.state")
+
+
+# --- Writing ----------------------------------------------------------------------------------------------
+
+AN_ENTRY = FileEntry(0, "0" * 64)
+
+
+def a_manifest(**fields: Any) -> Manifest:
+    plain: dict[str, Any] = {"reason": "command", "wall_time": 0.0, "system_time": 0.0, "versions": {}, "files": {}}
+    return Manifest(format=1, sequence=1, **{**plain, **fields})
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"files": {"a\\b": AN_ENTRY}},
+        {"files": {"a\nb": AN_ENTRY}},
+        {"files": {"MANIFEST.json": AN_ENTRY}},
+        {"files": {os.fsdecode(b"not UTF-8: \xff"): AN_ENTRY}},
+        {"files": {"a": FileEntry(-1, "0" * 64)}},
+        {"system_time": float("inf")},
+        {"wall_time": float("nan")},
+    ],
+    ids=repr,
+)
+def test_a_manifest_that_could_not_be_read_is_not_written(fields: dict[str, Any]) -> None:
+    with pytest.raises(InvalidState, match="can't be saved, as it could not be loaded"):
+        a_manifest(**fields).encode()
+
+
+def test_more_files_than_a_manifest_may_list_cannot_be_saved() -> None:
+    with pytest.raises(InvalidState, match="some 30,000 files"):
+        a_manifest(files={f"items/{number}": AN_ENTRY for number in range(40_000)}).encode()
+
+
+def test_thirty_thousand_files_can_be_saved() -> None:
+    whole = a_manifest(files={f"items/{number}": AN_ENTRY for number in range(30_000)})
+    assert len(whole.encode()) < manifest.MAX_MANIFEST_BYTES
 
 
 # --- Listing ----------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pamiq_async.exceptions import InvalidState, PickleRefused, StateNotFound
+from pamiq_async.exceptions import DurabilityUnknown, InvalidState, PickleRefused, StateNotFound, StatesDirUnusable
 from pamiq_async.state_persistence import PersistentStateMixin, StateStore, read_manifest, verify
 from pamiq_async.state_persistence import store as store_module
 from pamiq_async.time import TimeController, use_time_controller
@@ -148,6 +148,13 @@ def test_the_sequence_goes_on_in_the_next_process(store: StateStore) -> None:
     assert read_manifest(StateStore(store.states_dir).save_state()).sequence == 3
 
 
+def test_the_sequence_is_above_that_of_states_that_cannot_be_read(store: StateStore) -> None:
+    store.save_state()
+    for _ in range(2):
+        cut_manifest(store.save_state())
+    assert read_manifest(StateStore(store.states_dir).save_state()).sequence > 3
+
+
 def test_the_newest_state_is_the_last_one_saved_even_if_the_clock_was_set_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -189,6 +196,7 @@ def test_a_disk_that_fails_leaves_nothing_behind(store: StateStore, step: str, m
     def broken_disk(path: Path) -> None:
         raise OSError("broken disk")
 
+    store.make_directory()
     monkeypatch.setattr(store_module, step, broken_disk)
     with pytest.raises(OSError, match="broken disk"):
         store.save_state()
@@ -227,10 +235,77 @@ def test_everything_is_on_the_disk_before_the_name_is(store: StateStore, monkeyp
         events.append("rename")
         return rename(self, target)
 
+    store.make_directory()
     monkeypatch.setattr(store_module, "_fsync", logged_fsync)
     monkeypatch.setattr(Path, "rename", logged_rename)
     store.save_state()
-    assert events == ["fsync note.txt", "fsync note", "fsync draft", "fsync draft", "rename", "fsync states"]
+    assert events == ["fsync note.txt", "fsync note", "fsync draft", "rename", "fsync states"]
+
+
+@pytest.fixture
+def fail_to_sync(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Have syncing a path fail, once."""
+    fsync = store_module._fsync
+
+    def fail(failing: Path, kind: type[OSError] = OSError) -> None:
+        def fsync_or_fail(path: Path) -> None:
+            if path == failing:
+                monkeypatch.setattr(store_module, "_fsync", fsync)
+                raise kind("broken disk")
+            fsync(path)
+
+        monkeypatch.setattr(store_module, "_fsync", fsync_or_fail)
+
+    return fail
+
+
+def test_a_state_whose_name_could_not_be_synced_is_saved_and_said_to_be_unsure(
+    store: StateStore, fail_to_sync: Callable[..., None]
+) -> None:
+    store.save_state()
+    fail_to_sync(store.states_dir)
+    with pytest.raises(DurabilityUnknown, match=r"may be gone after a power loss.*broken disk") as caught:
+        store.save_state()
+    assert verify(caught.value.path).sequence == 2
+    assert store.latest() == caught.value.path
+    assert read_manifest(store.save_state()).sequence == 3
+
+
+# --- The states directory ---------------------------------------------------------------------------------
+
+
+def test_a_directory_that_could_not_be_synced_is_made_anew(tmp_path: Path, fail_to_sync: Callable[..., None]) -> None:
+    store = StateStore(tmp_path / "a" / "b")
+    fail_to_sync(tmp_path / "a")
+    with pytest.raises(OSError, match="broken disk"):
+        store.save_state()
+    assert contents(tmp_path) == []
+    verify(store.save_state())
+
+
+def test_a_directory_that_was_there_stays(tmp_path: Path, fail_to_sync: Callable[..., None]) -> None:
+    fail_to_sync(tmp_path.parent)
+    with pytest.raises(OSError, match="broken disk"):
+        StateStore(tmp_path).save_state()
+    assert tmp_path.is_dir()
+
+
+def test_directories_of_others_need_not_be_readable(tmp_path: Path, fail_to_sync: Callable[..., None]) -> None:
+    fail_to_sync(tmp_path.parent, PermissionError)
+    verify(StateStore(tmp_path / "states").save_state())
+
+
+def test_a_directory_that_something_was_made_in_must_be_readable(
+    tmp_path: Path, fail_to_sync: Callable[..., None]
+) -> None:
+    fail_to_sync(tmp_path, PermissionError)
+    with pytest.raises(PermissionError, match="broken disk"):
+        StateStore(tmp_path / "states").save_state()
+
+
+def test_a_directory_that_was_removed_is_made_again(store: StateStore) -> None:
+    shutil.rmtree(store.save_state().parent)
+    verify(store.save_state())
 
 
 # --- Loading refuses --------------------------------------------------------------------------------------
@@ -369,6 +444,36 @@ def test_clearing_leftovers_needs_no_directory(store: StateStore) -> None:
     assert not store.states_dir.exists()
 
 
+def test_leftovers_stay_while_the_directory_cannot_be_synced(
+    store: StateStore, fail_to_sync: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    draft = store.new_draft()
+    fail_to_sync(store.states_dir)
+    store.clear_leftovers()
+    assert contents(store.states_dir) == [draft.name]
+    assert "leftovers of an earlier run stay in" in caplog.text
+    store.clear_leftovers()
+    assert contents(store.states_dir) == []
+
+
+def test_drafts_that_cannot_be_deleted_do_not_pile_up(
+    store: StateStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(path: Path, ignore_errors: bool = False) -> None:
+        if not ignore_errors:
+            raise PermissionError("immutable")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", refuse)
+        for _ in range(3):
+            store.discard(store.new_draft())
+        with pytest.raises(StatesDirUnusable, match=r"3 saves failed and what they left in .* can't be deleted"):
+            store.new_draft()
+    assert "can't be deleted: immutable" in caplog.text
+    draft = store.new_draft()
+    assert contents(store.states_dir) == [draft.name]
+
+
 def test_a_draft_is_no_state(store: StateStore) -> None:
     store.new_draft()
     assert store.latest() is None
@@ -384,12 +489,25 @@ def test_a_state_is_gone_from_its_name_before_its_files_are(store: StateStore, m
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(shutil, "rmtree", crash)
+        patch.setattr(store_module, "_delete", crash)
         with pytest.raises(KeyboardInterrupt):
             store_module.remove_state(state)
     assert not state.exists()
     assert store.latest() is None
     store.clear_leftovers()
+    assert contents(store.states_dir) == []
+
+
+def test_a_state_stays_whole_if_its_new_name_cannot_be_synced_and_a_later_removal_deletes_it(
+    store: StateStore, fail_to_sync: Callable[..., None]
+) -> None:
+    first, second = store.save_state(), store.save_state()
+    fail_to_sync(store.states_dir)
+    with pytest.raises(OSError, match="broken disk"):
+        store_module.remove_state(first)
+    (removed,) = store.states_dir.glob(".removed-*")
+    verify(removed)
+    store_module.remove_state(second)
     assert contents(store.states_dir) == []
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -49,6 +50,15 @@ class RandomReplacementBuffer(DataBuffer[T, list[T]]):
         """How many items it holds at most."""
         return self._max_size
 
+    @staticmethod
+    def compute_replace_probability_from_expected_survival_length(max_size: int, survival_length: float) -> float:
+        """The probability by which items survive `survival_length` arrivals on average; see `replacement_probability`.
+
+        Raises:
+            ValueError: `survival_length` is not positive.
+        """
+        return replacement_probability(max_size, None, survival_length)
+
     @property
     def replace_probability(self) -> float:
         """With which probability an item that arrives replaces another."""
@@ -63,8 +73,16 @@ class RandomReplacementBuffer(DataBuffer[T, list[T]]):
     def add(self, data: T) -> None:
         if not self.is_full:
             self._items.append(data)
-        elif random.random() < self._probability:
-            self._items[random.randrange(self._max_size)] = data
+        elif (place := place_to_replace(self._max_size, self._probability)) is not None:
+            self._items[place] = data
+
+    @override
+    def add_many(self, items: Sequence[T]) -> None:
+        missing = self._max_size - len(self._items)
+        self._items.extend(items[:missing])
+        for data in items[missing:]:
+            if (place := place_to_replace(self._max_size, self._probability)) is not None:
+                self._items[place] = data
 
     @override
     def get_data(self) -> list[T]:
@@ -84,7 +102,12 @@ class RandomReplacementBuffer(DataBuffer[T, list[T]]):
 
     @override
     def load_state(self, path: Path) -> None:
-        self._items = list(codec.load(path))[: self._max_size]
+        self._items = codec.load(path, list)[: self._max_size]
+
+
+def place_to_replace(size: int, probability: float) -> int | None:
+    """A random place of a full buffer for what arrives, or None if it is dropped."""
+    return random.randrange(size) if random.random() < probability else None
 
 
 def replacement_probability(

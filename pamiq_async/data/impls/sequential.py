@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -39,6 +40,10 @@ class SequentialBuffer(DataBuffer[T, list[T]]):
         self._items.append(data)
 
     @override
+    def add_many(self, items: Sequence[T]) -> None:
+        self._items.extend(items)
+
+    @override
     def get_data(self) -> list[T]:
         return list(self._items)
 
@@ -56,4 +61,4 @@ class SequentialBuffer(DataBuffer[T, list[T]]):
 
     @override
     def load_state(self, path: Path) -> None:
-        self._items = deque(codec.load(path), maxlen=self._max_size)
+        self._items = deque(codec.load(path, list), maxlen=self._max_size)

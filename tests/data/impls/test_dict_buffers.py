@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -10,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pamiq_async.data.impls import DictRandomReplacementBuffer, DictSequentialBuffer
+from pamiq_async.data.impls import DictRandomReplacementBuffer, DictSequentialBuffer, RandomReplacementBuffer
 from pamiq_async.exceptions import InvalidState
+from pamiq_async.state_persistence import codec
 
 Make = Callable[..., Any]
 both = pytest.mark.parametrize("make", [DictSequentialBuffer, DictRandomReplacementBuffer])
@@ -123,6 +125,49 @@ def test_a_bad_size_is_named(make: Make) -> None:
         make(["a"], 0)
 
 
+@given(st.integers(1, 5), st.lists(st.lists(st.integers(), max_size=8), max_size=4))
+def test_several_items_that_come_in_together_are_the_same_as_one_by_one(max_size: int, groups: list[list[int]]) -> None:
+    together, one_by_one = (
+        DictSequentialBuffer[int](["a", "b"], max_size),
+        DictSequentialBuffer[int](["a", "b"], max_size),
+    )
+    for group in groups:
+        items = [{"a": item, "b": -item} for item in group]
+        together.add_many(items)
+        for item in items:
+            one_by_one.add(item)
+    assert together.get_data() == one_by_one.get_data()
+
+
+@given(st.integers(1, 5), st.floats(0, 1), st.lists(st.lists(st.integers(), max_size=8), max_size=4), st.integers())
+def test_the_random_one_draws_the_same_for_several_items_as_one_by_one(
+    max_size: int, probability: float, groups: list[list[int]], seed: int
+) -> None:
+    kept = []
+    for together in (True, False):
+        buffer = DictRandomReplacementBuffer[int](["a", "b"], max_size, probability)
+        plain = RandomReplacementBuffer[int](max_size, probability)
+        state = random.getstate()
+        for group in groups:
+            items = [{"a": item, "b": -item} for item in group]
+            random.seed(seed)
+            buffer.add_many(items) if together else [buffer.add(item) for item in items]
+            random.seed(seed)
+            plain.add_many(group) if together else [plain.add(item) for item in group]
+        random.setstate(state)
+        assert buffer.get_data() == {"a": plain.get_data(), "b": [-item for item in plain.get_data()]}
+        kept.append(plain.get_data())
+    assert kept[0] == kept[1]
+
+
+@both
+def test_of_several_items_with_a_wrong_one_none_comes_in(make: Make) -> None:
+    buffer = make(["a"], 3)
+    with pytest.raises(ValueError, match=r"an item has the keys \['b'\]; the buffer needs \['a'\]"):
+        buffer.add_many([{"a": 1}, {"b": 2}])
+    assert buffer.get_data() == {"a": []}
+
+
 # --- States -----------------------------------------------------------------------------------------------
 
 
@@ -167,3 +212,23 @@ def test_a_state_fits_into_a_smaller_buffer(make: Make, tmp_path: Path) -> None:
     loaded.load_state(tmp_path / "buffer")
     assert len(loaded.get_data()["a"]) == 2
     assert set(loaded.get_data()["a"]) <= {0, 1, 2, 3}
+
+
+@both
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"keys": ["a", "b"]},
+        {"keys": "ab", "columns": [[1], [2]]},
+        {"keys": ["a", "b"], "columns": [[1]]},
+        {"keys": ["a", "b"], "columns": [[1], (2,)]},
+        {"keys": ["a", "b"], "columns": [[1], [2, 3]]},
+    ],
+)
+def test_what_no_such_buffer_saved_is_refused(make: Make, state: Any, tmp_path: Path) -> None:
+    codec.save(state, tmp_path / "buffer")
+    loaded = make(["a", "b"], 4)
+    loaded.add({"a": 1, "b": 2})
+    with pytest.raises(InvalidState, match="not what a buffer of mappings saved"):
+        loaded.load_state(tmp_path / "buffer")
+    assert loaded.get_data() == {"a": [1], "b": [2]}

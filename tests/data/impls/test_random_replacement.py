@@ -186,3 +186,8 @@ def test_a_state_comes_back_also_in_a_smaller_buffer(
     assert loaded.get_data() == items[:max_size]
     assert len(loaded) == min(len(items), max_size)
     assert loaded.is_full == (len(items) >= max_size)
+
+
+def test_the_formula_can_be_had_by_itself() -> None:
+    formula = RandomReplacementBuffer.compute_replace_probability_from_expected_survival_length
+    assert formula(100, 1000) == RandomReplacementBuffer[int](100, expected_survival_length=1000).replace_probability

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pamiq_async.data import DataCollector
+from pamiq_async.data.timestamps import AS_IT_IS, Timestamps
+from pamiq_async.time import TimeController, use_time_controller
+
+ascending = st.lists(st.floats(-1e9, 1e9), max_size=20).map(sorted)
+
+
+@given(ascending, st.floats(-1e9, 1e9))
+def test_those_after_a_time_are_counted(times: list[float], since: float) -> None:
+    timestamps = Timestamps([(AS_IT_IS, times)])
+    assert list(timestamps) == times
+    assert len(timestamps) == len(times)
+    assert timestamps.count_after(since) == sum(time > since for time in times)
+
+
+@given(st.lists(ascending, max_size=4), st.integers(0, 30), st.floats(-1e9, 1e9))
+def test_the_last_are_kept_over_all_pieces(pieces: list[list[float]], count: int, since: float) -> None:
+    """Each piece has an anchor of its own, by which its times are later than those of the pieces before."""
+    timestamps, model = Timestamps(), list[float]()
+    for number, times in enumerate(pieces):
+        anchor = AS_IT_IS._replace(epoch=number * 4e9)
+        timestamps.extend(Timestamps([(anchor, times.copy())]))
+        model += [number * 4e9 + time for time in times]
+    timestamps.keep_last(count)
+    model = model[-count:] if count else []
+    assert list(timestamps) == model
+    assert len(timestamps) == len(model)
+    assert timestamps.count_after(since) == sum(time > since for time in model)
+
+
+def test_times_by_the_same_anchor_are_one_piece() -> None:
+    timestamps = Timestamps([(AS_IT_IS, [1.0])])
+    timestamps.extend(Timestamps([(AS_IT_IS, [2.0]), (AS_IT_IS, [])]))
+    assert timestamps._pieces == [(AS_IT_IS, [1.0, 2.0])]
+
+
+Step = tuple[str, float]
+clock_steps = st.sampled_from(["collect", "collect", "fetch", "look", "put back", "set", "pause", "resume", "scale"])
+
+
+@given(st.integers(1, 4) | st.none(), st.lists(st.tuples(clock_steps, st.floats(0.1, 10)), max_size=40))
+def test_an_item_keeps_the_time_that_the_clock_showed_whatever_the_clock_does_later(
+    limit: int | None, steps: list[Step]
+) -> None:
+    clock, collector = TimeController(), DataCollector[int](limit)
+    model: list[tuple[int, tuple[float, float]]] = []  # with the times just before and after
+    now = 1.0
+
+    def check(found: tuple[list[int], Timestamps]) -> None:
+        items, times = found[0], list(found[1])
+        assert items == [item for item, _ in model]
+        assert len(times) == len(items)
+        assert all(before <= time <= after for time, (_, (before, after)) in zip(times, model, strict=True))
+
+    with use_time_controller(clock):
+        for number, (kind, value) in enumerate(steps):
+            if kind == "collect":
+                before = clock.time()
+                collector.collect(number)
+                model.append((number, (before, clock.time())))
+            elif kind == "put back":
+                collector.put_back([number], [value])
+                model.append((number, (value, value)))
+            elif kind == "fetch":
+                check(collector.fetch())
+                model = []
+            elif kind == "look":
+                check(collector.waiting())
+            elif kind == "set":
+                now += value
+                clock.load_state_dict({"time": now, "perf_counter": now})
+            elif kind == "scale":
+                clock.set_time_scale(value)
+            else:
+                (clock.pause if kind == "pause" else clock.resume)()
+            if limit is not None:
+                model = model[-limit:]
+            assert len(collector) == len(model)
+        check(collector.fetch())
+
+
+def test_a_clock_that_is_changing_is_waited_for(monkeypatch: Any) -> None:
+    """What is read before a change is over would be too late a time."""
+    clock, collector = TimeController(), DataCollector[str](None)
+    with use_time_controller(clock):
+        collector.collect("before")
+        monkeypatch.setattr(clock, "_changing", True)  # another thread has begun to pause it
+        collector.collect("meanwhile")
+        assert [place for place, _ in collector._anchors] == [0, 1]
