@@ -1,7 +1,7 @@
 """How often threads hand the interpreter to each other while a system runs.
 
-Whoever wakes beside a thread that computes in pure Python, as a trainer may, waits for the interpreter's switch interval,
-5 ms by default: too long for a step every millisecond, or for a host's handlers.
+Whoever wakes beside a thread that computes in pure Python, as a trainer may, waits for the interpreter's switch
+interval, 5 ms by default: too long for a step every millisecond, or for a host's handlers.
 """
 
 from __future__ import annotations

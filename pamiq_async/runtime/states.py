@@ -12,7 +12,7 @@ from typing import IO, Any, NamedTuple, TypeVar
 import anyio
 import anyio.to_thread
 
-from ..exceptions import DurabilityUnknown, StatesDirLocked, StatesDirUnusable
+from ..exceptions import DurabilityUnknown, InvalidState, StatesDirLocked, StatesDirUnusable
 from ..hooks import acall, describe, in_lane
 from ..roles import Role
 from ..state_persistence import LatestStatesKeeper, PersistentStateMixin, StatesKeeper, StateStore
@@ -92,9 +92,8 @@ class States:
             path = Path(saved_state_path)
         await self._in_thread(lambda: self._store.check(path, allow_pickle=self._config.allow_pickle))
         for name, component in self._store.components.items():
-            role = self._roles[name]
             try:
-                await (acall if role is None else role.call)(component.load_state, path / name)
+                await self._load(name, component, path / name)
             except Exception as error:
                 error.add_note(
                     f"This was while {name!r} was loaded from {path}. Nothing has acted, but components may have taken "
@@ -105,6 +104,16 @@ class States:
         self._protect()
         logger.info("loaded state %s", path)
         return path
+
+    async def _load(self, name: str, component: PersistentStateMixin, path: Path) -> None:
+        role = self._roles[name]
+        if role is not None:
+            await role.call(component.load_state, path)
+            return
+        try:
+            await acall(component.load_state, path)
+        except ValueError as error:  # from the clock, which knows no errors of ours
+            raise InvalidState(str(error)) from error
 
     async def capture(self) -> Draft:
         """Have every component save itself, in order; call it while the system stands still.
@@ -162,7 +171,7 @@ class States:
         await self._ask_keeper(lambda keeper: keeper.append(path))
 
     async def tell_keeper_of_doubt(self, error: Exception) -> None:
-        """If saving failed in that a state may not outlive a power loss, tell the retention policy not to rely on it."""
+        """If a state was saved that may not outlive a power loss, tell the retention policy not to rely on it."""
         if isinstance(error, DurabilityUnknown):
             path = error.path
             await self._ask_keeper(lambda keeper: keeper.distrust(path))

@@ -19,7 +19,7 @@ import msgspec
 
 from ..exceptions import InvalidState, StateNotFound
 from .manifest import open_regular
-from .pickles import PICKLE_SUFFIX as PICKLE_SUFFIX
+from .pickles import PICKLE_SUFFIX
 
 T = TypeVar("T")
 

@@ -183,16 +183,17 @@ def list_states(
         return []
     states = []
     for path in states_dir.iterdir():
-        if path.name.startswith(".") or path.is_symlink() or not path.is_dir() or not fnmatch(path.name, pattern):
-            continue
-        if not os.path.lexists(path / MANIFEST):
+        if path.name.startswith(".") or not fnmatch(path.name, pattern):
             continue
         try:
-            states.append((read_manifest(path), path))
+            if stat.S_ISDIR(os.lstat(path).st_mode) and os.lstat(path / MANIFEST):
+                states.append((read_manifest(path), path))
+        except FileNotFoundError:  # it is no state, or somebody removed it meanwhile
+            continue
         except InvalidState as error:
             on_damage(error)
-        except StateNotFound:  # somebody removed it meanwhile
-            continue
+        except OSError as error:
+            on_damage(InvalidState(f"{path}: can't be read: {error}"))
     return sorted(states, key=lambda state: (state[0].sequence, state[1].name))
 
 
@@ -259,10 +260,10 @@ _MAX_DEPTH = 100
 def _is_directory(path: str | Path) -> bool:
     try:
         return stat.S_ISDIR(os.stat(path).st_mode)
-    except PermissionError as error:
-        raise InvalidState(f"{path}: can't be read: {error}") from error
-    except (OSError, ValueError):  # ValueError: a path with a zero byte in it
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a path with a zero byte in it
         return False
+    except OSError as error:
+        raise InvalidState(f"{path}: can't be read: {error}") from error
 
 
 def _files(state: Path) -> Iterator[tuple[str, int]]:

@@ -23,10 +23,10 @@ from typing import NoReturn
 
 from .. import time
 from .._version import __version__
-from ..exceptions import DurabilityUnknown, InvalidState, PickleRefused, StateError, StateNotFound, StatesDirUnusable
-from .codec import PICKLE_SUFFIX
+from ..exceptions import DurabilityUnknown, InvalidState, StateError, StateNotFound, StatesDirUnusable
 from .manifest import FORMAT, MANIFEST, Manifest, describe_files, list_states, verify
 from .mixin import PersistentStateMixin, check_name
+from .pickles import refuse_pickles
 
 logger = logging.getLogger(__name__)
 
@@ -192,12 +192,8 @@ class StateStore:
     def check(self, path: Path, *, allow_pickle: bool) -> Manifest:
         """Verify that a state can be loaded; see `load_state` for what it raises."""
         manifest = verify(path)
-        pickled = [name for name in manifest.files if name.endswith(PICKLE_SUFFIX)]
-        if pickled and not allow_pickle:
-            raise PickleRefused(
-                f"{path} holds pickled objects ({', '.join(pickled)}), and unpickling runs whatever code the file asks "
-                f"for; if you trust where it comes from, set LaunchConfig.allow_pickle=True"
-            )
+        if not allow_pickle:
+            refuse_pickles(path, manifest.files)
         return manifest
 
     def latest(self) -> Path | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
@@ -86,11 +85,16 @@ def restore_module(module: nn.Module, state: Mapping[str, Any], place: Path) -> 
     if len(state) != len(present) or not all(_fit(value, state.get(name)) for name, value in present.items()):
         # Of what does not fit PyTorch would keep some. But the module may have a way of its own to take it.
         copied = {name: value.clone() if _is_tensor(value) else value for name, value in present.items()}
+        copied = {name: value for name, value in copied.items() if not is_lazy(value)}
     try:
         module.load_state_dict(state)
     except Exception as error:
-        with contextlib.suppress(RuntimeError):  # what has no size yet
-            module.load_state_dict(copied)
+        with torch.no_grad():
+            for name, value in copied.items():
+                if isinstance(value, torch.Tensor):
+                    present[name].copy_(value)  # is the module's own memory
+                else:
+                    module.get_submodule(name.rpartition("_extra_state")[0].rstrip(".")).set_extra_state(value)
         raise InvalidState(f"{place}: is not the state of this {type(module).__qualname__}: {error}") from error
 
 

@@ -536,3 +536,24 @@ def test_a_state_that_vanishes_while_listing_is_passed_over(
 
 def test_a_directory_that_is_not_there_has_no_states(tmp_path: Path) -> None:
     assert list_states(tmp_path / "nowhere") == []
+
+
+@pytest.mark.parametrize("where", ["the state", "its manifest"])
+def test_a_state_that_cannot_be_looked_at_is_damaged_not_absent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    path = StateStore(tmp_path).save_state()
+    unreadable = {"the state": path, "its manifest": path / manifest.MANIFEST}[where]
+    lstat = os.lstat
+
+    def fail(asked: Any, **kwargs: Any) -> os.stat_result:
+        if Path(asked) == unreadable:
+            raise OSError(errno.EIO, "a worn disk")
+        return lstat(asked, **kwargs)
+
+    monkeypatch.setattr(os, "lstat", fail)
+    damaged: list[InvalidState] = []
+    assert list_states(tmp_path, on_damage=damaged.append) == []
+    assert "a worn disk" in str(damaged[0])
+    with pytest.raises(InvalidState, match="none of the 1 states"):
+        StateStore(tmp_path).latest()

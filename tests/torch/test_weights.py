@@ -85,7 +85,7 @@ def test_a_file_that_would_run_code_is_refused(path: Path) -> None:
             return print, ("evil",)
 
     torch.save({"a": Evil()}, path)
-    with pytest.raises(InvalidState, match="it imports .* print"):
+    with pytest.raises(InvalidState, match=r"it imports .* print"):
         load_data(path)
     assert ran == []
 
