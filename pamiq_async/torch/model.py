@@ -18,8 +18,9 @@ from pamiq_async import InferenceModel, TrainingModel
 from pamiq_async.state_persistence import write_later
 
 from .devices import call_on_device, default_infer_procedure, map_tensors
-from .publishing import publish, storage_of, storages
+from .publishing import Publisher, storage_of
 from .versions import VersionLock
+from .warming import prepare_thread
 from .weights import load_parameter_file, load_weights, restore_module, save_weights
 
 T = TypeVar("T", bound=nn.Module)
@@ -48,6 +49,7 @@ class TorchInferenceModel(InferenceModel, Generic[T]):
 
         Tensors in it have memory of their own: they stay what they are when the module is trained.
         """
+        prepare_thread()
         with torch.inference_mode(), self._lock:
             return map_tensors(self._without_aliases, self._procedure(self._module, *args, **kwds))
 
@@ -58,16 +60,18 @@ class TorchInferenceModel(InferenceModel, Generic[T]):
         Args:
             inference_mode: False to have gradients.
         """
+        prepare_thread()
         with torch.inference_mode(inference_mode), self._lock:
             yield self._module
 
     def _set(self, module: T) -> None:
         module.eval()
         self._module = module
-        self._storages = storages(module)
+        self._publisher = Publisher(module, self._lock)
 
     def _without_aliases(self, tensor: Any) -> Any:
-        return tensor.clone() if isinstance(tensor, torch.Tensor) and storage_of(tensor) in self._storages else tensor
+        is_ours = isinstance(tensor, torch.Tensor) and storage_of(tensor) in self._publisher.storages
+        return tensor.clone() if is_ours else tensor
 
 
 class TorchTrainingModel(TrainingModel[TorchInferenceModel[T]], Generic[T]):
@@ -167,8 +171,7 @@ class TorchTrainingModel(TrainingModel[TorchInferenceModel[T]], Generic[T]):
 
         A module that was left in eval mode, say by a validation, returns to train mode.
         """
-        inference_model._storages |= storages(self.model)  # the two sides swap it to and fro
-        if not publish(self.model, inference_model._module, inference_model._lock):
+        if not inference_model._publisher.publish(self.model):
             copied = self._copy()
             inference_model._lock.change(lambda: inference_model._set(copied))
         if not getattr(self.model, "training", True):  # a mock need not have it

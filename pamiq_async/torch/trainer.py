@@ -22,6 +22,7 @@ from pamiq_async.trainer import put_off_on_loop
 
 from .agent import check_module
 from .model import TorchFrozenModel, TorchTrainingModel
+from .warming import warm_up
 from .weights import as_data, load_optimizers
 
 T = TypeVar("T", bound=nn.Module)
@@ -110,6 +111,7 @@ class TorchTrainer(Trainer):
         self._waiting = self._states()
         self.optimizers.clear()
         self.lr_schedulers.clear()
+        warm_up()
         super().attach_training_models(training_models)
 
     @override

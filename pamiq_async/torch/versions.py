@@ -17,7 +17,8 @@ class VersionLock:
     """
 
     def __init__(self) -> None:
-        self._moved = threading.Condition(threading.Lock())  # guards the next two, and is held while changing
+        self._lock = threading.Lock()  # guards the next two, and is held while changing
+        self._moved = threading.Condition(self._lock)
         self._readers = 0
         self._due: tuple[Callable[[], object], Future[None]] | None = None
         self._thread = threading.local()  # .depth: how many blocks of this thread's are open
@@ -25,7 +26,7 @@ class VersionLock:
     def __enter__(self) -> None:
         depth = getattr(self._thread, "depth", 0)
         if depth == 0:
-            with self._moved:
+            with self._lock:
                 while self._due is not None:
                     self._moved.wait()
                 self._readers += 1
@@ -34,11 +35,11 @@ class VersionLock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._thread.depth -= 1
-        if self._thread.depth == 0:
-            with self._moved:
+        depth = self._thread.depth = self._thread.depth - 1
+        if depth == 0:
+            with self._lock:
                 self._readers -= 1
-                if self._readers == 0:
+                if self._readers == 0 and self._due is not None:
                     self._make_due_change()
 
     def change(self, function: Callable[[], object]) -> None:
@@ -49,18 +50,18 @@ class VersionLock:
         """
         if getattr(self._thread, "depth", 0) > 0:
             raise RuntimeError("a model can't be published or loaded from within its own infer() or unwrap()")
-        done: Future[None] = Future()
-        with self._moved:
+        with self._lock:
             while self._due is not None:  # another thread's
                 self._moved.wait()
-            self._due = function, done
             if self._readers == 0:
-                self._make_due_change()
+                function()
+                return
+            done: Future[None] = Future()
+            self._due = function, done
         done.result()
 
     def _make_due_change(self) -> None:
-        if self._due is None:
-            return
+        assert self._due is not None
         function, done = self._due
         self._due = None
         try:

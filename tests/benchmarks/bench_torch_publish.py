@@ -1,160 +1,162 @@
-"""How long acting is held up while a trained PyTorch model of 420 MB is published, again and again.
+"""How long acting is held up while a PyTorch model is published again and again, and how long publishing takes.
 
-An agent infers with the model in one thread while another publishes. Two procedures take turns in one run:
+An agent infers without a pause with a model of 420 MB, of which each call touches a little: what is measured is how
+long it waits, from the call until the module begins. "Nothing published" is the same system whose trainer never trains.
+That is what the machine adds by itself: if it has other things to do, it takes the agent's core away for as long as its
+scheduler likes. "The swap" is how long the lock is held for which agents wait.
 
-- ours: `TorchTrainingModel.sync`, which leaves optimizers alone;
-- exchange: both modules change places under a lock, the one that trains from then on loads the other's state dict, and
-  its optimizer is made anew and given back its state, since it knows the parameters of the module that acts now.
-
-It prints, in milliseconds, how long the agent waited until the module began to compute, how long whole calls took, and
-how long publishing took. The lines "not publishing" show what the machine itself adds: where other programs want the
-cores too, the longest times are those of the kernel's scheduler.
-
-    python tests/benchmarks/bench_torch_publish.py [--megabytes 420] [--layers 26] [--seconds 10] [--rounds 3]
+Publishing 420 MB is copying 420 MB, by any way that leaves both sides a whole model: the limit is that copy alone, made
+while nobody acts.
 """
 
 from __future__ import annotations
 
-import argparse
-import copy
 import statistics
-import threading
 from collections.abc import Callable
 from time import perf_counter
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import torch
+from systems import environment, load, run_for
+from table import OURS, Benchmark, Row, at_most, quantile
 from torch import nn
+from torch_systems import Exchanged, Rebuilding, Training, small_layers
 
-from pamiq_async.torch import TorchTrainingModel, default_infer_procedure
+from pamiq_async import Agent
+from pamiq_async.torch import TorchTrainingModel
+from pamiq_async.torch.versions import VersionLock
 
-LAST_BEGINNING = [0.0]  # when the agent's last call came to compute
+MEGABYTES, LAYERS = 420, 26
+SECONDS = 8.0
+WARM_UP = 1.0
 
 
 class Large(nn.Module):
-    """So many bytes of parameters, of which each call touches a little: what is measured is waiting, not computing."""
+    """So many bytes of parameters. It writes down when it begins to compute."""
 
-    def __init__(self, megabytes: int, layers: int) -> None:
+    began = 0.0
+
+    def __init__(self) -> None:
         super().__init__()
-        width = int((megabytes * 1e6 / 4 / layers) ** 0.5)
-        self.layers = nn.ModuleList([nn.Linear(width, width) for _ in range(layers)])
+        width = int((MEGABYTES * 1e6 / 4 / LAYERS) ** 0.5)
+        self.layers = nn.ModuleList([nn.Linear(width, width) for _ in range(LAYERS)])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        LAST_BEGINNING[0] = perf_counter()
+        Large.began = perf_counter()
         for layer in self.layers:
             x = x + layer.weight[:8, :8].sum() + layer.bias[:8]  # type: ignore[index]
         return x
 
 
-class Procedure(Protocol):
-    def infer(self, x: torch.Tensor) -> torch.Tensor: ...
+class Acting(Agent[Any, Any]):
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[tuple[float, float]] = []  # when, and how long
 
-    def publish(self) -> None: ...
+    def on_inference_models_attached(self) -> None:
+        self.net = self.get_inference_model("net")
+        self.x = torch.zeros(8)
 
-
-class Ours:
-    def __init__(self, module: Large) -> None:
-        self.model = TorchTrainingModel(module)
-        self.optimizer = with_state(module)
-        self.infer = self.model.inference_model.infer
-        self.publish = self.model.sync
-
-
-class Exchange:
-    def __init__(self, module: Large) -> None:
-        self.training = module
-        self.acting = copy.deepcopy(module).eval()
-        self.optimizer = with_state(module)
-        self.lock = threading.Lock()
-
-    def infer(self, x: torch.Tensor) -> torch.Tensor:
-        with self.lock, torch.inference_mode():
-            return default_infer_procedure(self.acting, x)
-
-    def publish(self) -> None:
-        state = self.optimizer.state_dict()
-        self.training.eval()
-        with self.lock:
-            self.training, self.acting = self.acting, self.training
-        self.training.load_state_dict(self.acting.state_dict())
-        self.training.train()
-        self.optimizer = torch.optim.SGD(self.training.parameters(), lr=0.0, momentum=0.9)
-        self.optimizer.load_state_dict(state)
+    def step(self, observation: Any) -> None:
+        start = perf_counter()
+        self.net(self.x)
+        self.waits.append((start, Large.began - start))
 
 
-def with_state(module: nn.Module) -> torch.optim.Optimizer:
-    optimizer = torch.optim.SGD(module.parameters(), lr=0.0, momentum=0.9)
-    for parameter in module.parameters():
-        optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
-    return optimizer
+class Timed(VersionLock):
+    """Writes down how long each change held the lock."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.held: list[float] = []
 
-class Result(NamedTuple):
-    waits: list[float]  # all in seconds
-    calls: list[float]
-    publishing: list[float]
-
-
-def measure(procedure: Procedure, seconds: float, publishes: bool = True) -> Result:
-    waits: list[float] = []
-    calls: list[float] = []
-    publishing: list[float] = []
-    is_over = threading.Event()
-
-    def act() -> None:
-        x = torch.zeros(8)
-        while not is_over.is_set():
+    def change(self, function: Callable[[], object]) -> None:
+        def timed() -> None:
             start = perf_counter()
-            procedure.infer(x)
-            calls.append(perf_counter() - start)
-            waits.append(LAST_BEGINNING[0] - start)
+            function()
+            self.held.append(perf_counter() - start)
 
-    agent = threading.Thread(target=act)
-    agent.start()
-    end = perf_counter() + seconds
-    try:
-        while (start := perf_counter()) < end:
-            if publishes:
-                procedure.publish()
-                publishing.append(perf_counter() - start)
-            else:
-                is_over.wait(end - start)
-    finally:
-        is_over.set()
-        agent.join()
-    return Result(waits, calls, publishing)
+        super().change(timed)
 
 
-def show(name: str, result: Result) -> None:
-    def quantile(values: list[float], share: float) -> str:
-        return f"{sorted(values)[min(len(values) - 1, int(share * len(values)))] * 1e3:8.2f}"
-
-    waits = [quantile(result.waits, share) for share in (0.999, 1)]
-    calls = [quantile(result.calls, share) for share in (0.5, 0.999, 1)]
-    published = f"{statistics.median(result.publishing) * 1e3:8.1f}" if result.publishing else " " * 8
-    print(f"{name:20s} {' '.join(waits)}   {' '.join(calls)}   {published} {len(result.publishing):6d}")
+def nothing(module: nn.Module, optimizer: object) -> None: ...
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--megabytes", type=int, default=420)
-    parser.add_argument("--layers", type=int, default=26)
-    parser.add_argument("--seconds", type=float, default=10.0)
-    parser.add_argument("--rounds", type=int, default=3)
-    args = parser.parse_args()
+def acting_with(model: Any, trainer: Any) -> dict[str, float]:
+    agent = Acting()
+    core = load("pamiq_async")
+    run_for(core, WARM_UP + SECONDS, core.Interaction(agent, environment(core)), {"net": model}, {}, trainer)
+    waits = [1e3 * wait for when, wait in agent.waits if when > agent.waits[0][0] + WARM_UP]
+    return {"held up p99.9": quantile(waits, 0.999), "held up max": max(waits)}
 
-    torch.set_num_threads(1)  # one core for each thread of this program
-    procedures: dict[str, Callable[[Any], Procedure]] = {"ours": Ours, "exchange": Exchange}
-    print(f"{'':20s} {'waited':>17s}   {'call':>26s}   {'published':>15s}")
-    print(f"{'':20s} {'p99.9':>8s} {'max':>8s}   {'p50':>8s} {'p99.9':>8s} {'max':>8s}   {'p50':>8s} {'times':>6s}")
-    for number in range(1, args.rounds + 1):
-        for name, make in procedures.items():
-            procedure = make(Large(args.megabytes, args.layers))
-            show(f"{name}, round {number}", measure(procedure, args.seconds))
-            if name == "ours":
-                show("  not publishing", measure(procedure, args.seconds, publishes=False))
-            del procedure
 
+def small(model: Any, trainer: Any) -> dict[str, float]:
+    core = load("pamiq_async")
+    still = core.FixedIntervalInteraction.with_sleep_adjustor(Still(), environment(core), 0.1)
+    run_for(core, 2.0, still, {"net": model}, {}, {"trainer": trainer})
+    return {"small": 1e3 * statistics.median(trainer.publishing)}
+
+
+class Still(Agent[Any, Any]):
+    def step(self, observation: Any) -> None: ...
+
+
+def ours() -> dict[str, float]:
+    model, trainer = TorchTrainingModel(Large()), Training(nothing)
+    acting, lock = model.inference_model, Timed()
+    acting._lock = acting._publisher._lock = lock
+    return {
+        **acting_with(model, {"trainer": trainer}),
+        "sync": 1e3 * statistics.median(trainer.publishing),
+        "swap": 1e3 * quantile(lock.held, 0.99),
+        **small(TorchTrainingModel(small_layers()), Training(nothing)),
+    }
+
+
+def nothing_published() -> dict[str, float]:
+    return acting_with(TorchTrainingModel(Large()), {})
+
+
+def one_copy() -> dict[str, float]:
+    """What no publishing can be faster than: one side's parameters written over with the other's."""
+    new, old = list(Large().parameters()), list(Large().parameters())
+    took = []
+    with torch.no_grad():
+        for _ in range(50):
+            start = perf_counter()
+            torch._foreach_copy_(old, new)
+            took.append(perf_counter() - start)
+    return {"sync": 1e3 * statistics.median(took)}
+
+
+def exchange() -> dict[str, float]:
+    trainer = Rebuilding(nothing)
+    return {
+        **acting_with(Exchanged(Large()), {"trainer": trainer}),
+        "sync": 1e3 * statistics.median(trainer.publishing),
+        **small(Exchanged(small_layers()), Rebuilding(nothing)),
+    }
+
+
+RESTATED = "pamiq-core's procedure, restated"
+
+BENCHMARK = Benchmark(
+    {OURS: ours, "nothing published": nothing_published, "exchange": exchange, "limit": one_copy},
+    [
+        Row("17", "publishing 420 MB: inference held up, p99.9", "held up p99.9", "ms", [at_most(1)]),
+        Row("17", "the same, max", "held up max", "ms", [at_most(1), at_most(2, "nothing published")]),
+        Row("17", "the swap, for which inference waits, p99", "swap", "ms", [at_most(1)]),
+        Row(
+            "17",
+            "publishing 420 MB, the whole sync",
+            "sync",
+            "ms",
+            [at_most(0.8, "exchange", label=RESTATED), at_most(1.1, "limit", label="one copy")],
+        ),
+        Row("17", "publishing 100 small layers", "small", "ms", [at_most(0.05, "exchange", label=RESTATED)]),
+    ],
+    needs_torch=True,
+)
 
 if __name__ == "__main__":
-    main()
+    BENCHMARK.main()

@@ -49,6 +49,22 @@ def test_without_parameters_it_is_that_of_its_buffers() -> None:
     assert get_device(OnlyBuffers(), CPU) == META
 
 
+def test_a_device_is_found_in_children_too_past_what_has_none() -> None:
+    module = nn.Sequential(nn.Tanh(), nn.Sequential(), nn.Linear(2, 2, device=META))
+    module.register_parameter("bias", None)
+    module.add_module("none", None)
+    module.register_buffer("buffer", torch.ones(1))
+    assert get_device(module) == META
+
+
+def test_a_module_may_say_itself_what_its_parameters_are() -> None:
+    class Elsewhere(nn.Linear):
+        def parameters(self, recurse: bool = True) -> Any:
+            return iter([torch.ones(1, device=META)])
+
+    assert get_device(Elsewhere(1, 1)) == META
+
+
 def test_with_neither_it_is_the_default_given() -> None:
     assert get_device(nn.Tanh(), META) == META
 

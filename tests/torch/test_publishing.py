@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from pamiq_async.torch import publishing
-from pamiq_async.torch.publishing import publish
+from pamiq_async.torch.publishing import Publisher
 from pamiq_async.torch.versions import VersionLock
 
 
@@ -20,7 +20,7 @@ def sides(module: nn.Module) -> tuple[nn.Module, nn.Module]:
 
 
 def published(trained: nn.Module, acting: nn.Module) -> bool:
-    return publish(trained, acting, VersionLock())
+    return Publisher(acting, VersionLock()).publish(trained)
 
 
 def equal(a: nn.Module, b: nn.Module) -> bool:
@@ -190,7 +190,8 @@ def test_a_sparse_buffer_is_published() -> None:
 
 
 def test_modules_on_the_meta_device_can_be_published() -> None:
-    assert published(*sides(nn.Linear(2, 2, device="meta")))
+    trained, acting = sides(nn.Linear(2, 2, device="meta"))
+    assert again(trained, acting).publish(trained)
 
 
 def test_a_module_without_tensors_is_published_as_it_is() -> None:
@@ -234,6 +235,209 @@ def test_what_can_not_be_handed_over_tensor_by_tensor_is_left_alone(make: Any) -
     assert published(trained, acting) is False
 
 
+# --- Again and again --------------------------------------------------------------------------------------------------
+
+
+def again(trained: nn.Module, acting: nn.Module) -> Publisher:
+    """A publisher that knows the two sides."""
+    publisher = Publisher(acting, VersionLock())
+    assert publisher.publish(trained)
+    return publisher
+
+
+def test_what_belongs_together_is_found_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    trained, acting = sides(nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)))
+    publisher = again(trained, acting)
+    monkeypatch.setattr(publishing, "_pair", None)
+    for version in (1, 2, 3):
+        fill(trained, version)
+        assert publisher.publish(trained)
+        assert all((tensor == version).all() for tensor in acting.state_dict().values())
+        assert equal(trained, acting)
+
+
+def a_new_parameter(module: Any) -> None:
+    module[0].weight = nn.Parameter(torch.zeros(3, 3))
+
+
+def a_new_buffer(module: Any) -> None:
+    module[1].running_mean = torch.zeros(3)
+
+
+def new_memory(module: Any) -> None:
+    module[0].weight.data = torch.zeros(3, 3)
+
+
+def another_layout(module: Any) -> None:
+    module[0].weight.data = module[0].weight.data.t()
+
+
+def another_dtype(module: Any) -> None:
+    module.double()
+
+
+def another_size(module: Any) -> None:
+    module[1].running_mean = torch.zeros(5)
+
+
+def a_slice(module: Any) -> None:
+    module[0].bias.data = module[0].bias.data[:2]
+
+
+def shared_memory(module: Any) -> None:
+    module.share_memory()
+
+
+def a_new_layer(module: Any) -> None:
+    module[0] = nn.Linear(3, 3)
+
+
+def layers_in_another_order(module: Any) -> None:
+    module[0], module[2] = module[2], module[0]
+
+
+CHANGES = [
+    a_new_parameter,
+    a_new_buffer,
+    new_memory,
+    another_layout,
+    another_dtype,
+    another_size,
+    a_slice,
+    shared_memory,
+    a_new_layer,
+    layers_in_another_order,
+]
+
+
+def layers() -> nn.Module:
+    return nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3), nn.Linear(3, 3))
+
+
+def spread(module: nn.Module, start: float) -> None:
+    """Give every number of a module another value."""
+    with torch.no_grad():
+        for number, tensor in enumerate(module.state_dict().values()):
+            values = torch.arange(tensor.numel(), dtype=torch.float64).view(tensor.shape)
+            tensor.copy_(start + 100 * number + values)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_has_changed_in_the_trained_side_is_noticed(change: Any) -> None:
+    trained, acting = sides(layers())
+    publisher = again(trained, acting)
+    change(trained)
+    for version in (1000.0, 2000.0):
+        spread(trained, version)
+        values = copy.deepcopy(trained)
+        assert publisher.publish(trained)
+        assert equal(acting, values)
+        assert equal(trained, values)
+    spread(trained, 3000)
+    assert equal(acting, values)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_has_changed_in_the_acting_side_is_noticed(change: Any) -> None:
+    trained, acting = sides(layers())
+    publisher = again(trained, acting)
+    change(acting)
+    for version in (1000.0, 2000.0):
+        spread(trained, version)
+        values = copy.deepcopy(trained)
+        assert publisher.publish(trained)
+        assert equal(acting, values)
+        assert equal(trained, values)
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_memory_that_is_shared_with_other_processes_now_is_noticed(side: int) -> None:
+    both = sides(nn.Linear(2, 2))
+    publisher = again(*both)
+    both[side].share_memory()
+    shared = memory(both[side])
+    publisher.publish(both[0])
+    assert shared.isdisjoint(memory(both[1 - side]))
+
+
+class Named(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 2)
+
+
+def test_a_layer_by_another_name_is_noticed() -> None:
+    trained, acting = sides(Named())
+    publisher = again(trained, acting)
+    trained.other = trained.layer
+    del trained.layer
+    assert publisher.publish(trained) is False
+
+
+def test_a_layers_first_buffer_is_noticed() -> None:
+    trained, acting = sides(layers())
+    publisher = again(trained, acting)
+    trained[0].register_buffer("mask", torch.ones(3))
+    assert publisher.publish(trained) is False
+
+
+def test_a_tie_that_is_new_is_noticed() -> None:
+    trained, acting = sides(layers())
+    publisher = again(trained, acting)
+    trained[2].weight = trained[0].weight
+    assert publisher.publish(trained) is False
+
+
+def test_modules_that_say_otherwise_what_their_parameters_are_are_asked_each_time() -> None:
+    class Growing(Named):
+        names = ("layer.weight",)
+
+        def named_parameters(self, *args: Any, **kwds: Any) -> Any:
+            return [(name, value) for name, value in super().named_parameters(*args, **kwds) if name in self.names]
+
+    trained, acting = sides(Growing())
+    publisher = again(trained, acting)
+    fill(trained.layer, 1)
+    Growing.names = ("layer.weight", "layer.bias")
+    assert publisher.publish(trained)
+    assert equal(trained, acting)
+
+
+def test_another_trained_module_is_noticed() -> None:
+    trained, acting = sides(nn.Linear(2, 2))
+    publisher = again(trained, acting)
+    other = copy.deepcopy(trained)
+    fill(other, 1)
+    assert publisher.publish(other)
+    assert equal(other, acting)
+
+
+def test_publishing_works_again_after_it_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    trained, acting = sides(nn.Linear(2, 2))
+    publisher = again(trained, acting)
+    fill(trained, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "_foreach_copy_", lambda *args: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            publisher.publish(trained)
+    fill(trained, 2)
+    assert publisher.publish(trained)
+    assert equal(trained, acting)
+    fill(trained, 3)
+    assert all((tensor == 2).all() for tensor in acting.state_dict().values())
+
+
+def test_the_memory_that_takes_part_is_known_before_it_does() -> None:
+    trained, acting = sides(nn.Linear(2, 2))
+    publisher = Publisher(acting, VersionLock())
+    assert {trained.weight.data_ptr()}.isdisjoint(publisher.storages)
+    publisher.publish(trained)
+    assert {trained.weight.data_ptr(), acting.weight.data_ptr()} <= publisher.storages
+    trained.double()
+    publisher.publish(trained)  # which makes new memory for the acting side
+    assert {acting.weight.data_ptr(), acting.bias.data_ptr()} <= publisher.storages
+
+
 # --- One version ------------------------------------------------------------------------------------------------------
 
 
@@ -257,6 +461,7 @@ def test_readers_never_see_a_mixture_while_versions_are_published(threads: Threa
     fill(trained, 0)
     fill(acting, 0)
     lock = VersionLock()
+    publisher = Publisher(acting, lock)
     is_over = threading.Event()
     mixtures: list[set[float]] = []
     versions: list[set[float]] = [set(), set()]
@@ -277,7 +482,7 @@ def test_readers_never_see_a_mixture_while_versions_are_published(threads: Threa
         while version < 200 or min(len(mine) for mine in versions) < 20:
             version += 1
             fill(trained, version)  # in place, so a reader of the trained side's memory would see it
-            publish(trained, acting, lock)
+            publisher.publish(trained)
     finally:
         is_over.set()
     for reader in readers:
@@ -292,7 +497,7 @@ def test_a_reading_under_way_sees_its_version_to_its_end(threads: ThreadPoolExec
     lock = VersionLock()
     with lock:
         first = acting.weight.clone()
-        publishing_it = threads.submit(publish, trained, acting, lock)
+        publishing_it = threads.submit(Publisher(acting, lock).publish, trained)
         while lock._due is None:
             time.sleep(0)
         assert torch.equal(acting.weight, first)
@@ -316,7 +521,7 @@ def test_readers_wait_for_the_swap_alone_not_for_the_copying(
         copy_back(*args)
 
     monkeypatch.setattr(torch, "_foreach_copy_", slow_copy)
-    publishing_it = threads.submit(publish, trained, acting, lock)
+    publishing_it = threads.submit(Publisher(acting, lock).publish, trained)
     assert is_copying.wait(20)
     with lock:
         assert torch.equal(acting.weight, torch.ones(2, 2))

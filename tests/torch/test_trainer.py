@@ -70,6 +70,18 @@ def attached(trainer: TorchTrainer, **models: Any) -> Any:
     return trainer
 
 
+def test_it_warms_up_before_anything_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    events: list[str] = []
+    monkeypatch.setattr("pamiq_async.torch.trainer.warm_up", lambda: events.append("warm-up"))
+
+    class Listening(Fitting):
+        def on_training_models_attached(self) -> None:
+            events.append("attached")
+
+    attached(Listening(only_adam))
+    assert events == ["warm-up", "attached"]
+
+
 def only_adam(parameters: Any) -> OptimizersSetup:
     return {"adam": Adam(parameters, lr=0.1)}
 
