@@ -180,6 +180,8 @@ class Role:
         self.gate.role_moved()
         try:
             await self.gate.wait_until(lambda: self.gate.is_open and not self.is_held)
+            while self.is_held:  # also when the system stops: what it would change is being written
+                await self.gate.wait_moved()
         finally:
             self.is_parked = False
         self.is_resuming = True
@@ -335,11 +337,11 @@ _HOOK_NAME = re.compile(
 def running_hook(frame: FrameType | None) -> str | None:
     """Name the innermost hook of a component in a stack: ``MyAgent.step``; None if there is none."""
     while frame is not None:
-        name = frame.f_code.co_name
-        if _HOOK_NAME.fullmatch(name):
-            owner = type(frame.f_locals.get("self"))
+        code = frame.f_code
+        if _HOOK_NAME.fullmatch(code.co_name) and code.co_argcount:
+            owner = type(frame.f_locals.get(code.co_varnames[0]))  # "self", whatever it is called
             if _is_component(owner):  # optimizers have a step too
-                return f"{owner.__qualname__}.{name}"
+                return f"{owner.__qualname__}.{code.co_name}"
         frame = frame.f_back
     return None
 
@@ -357,4 +359,5 @@ def awaiting_hook(task: asyncio.Task[Any] | None) -> str | None:
 
 def _is_component(owner: type) -> bool:
     package = __name__.partition(".")[0]
-    return any(base.__module__.partition(".")[0] == package for base in owner.__mro__)
+    modules = (getattr(base, "__module__", None) for base in owner.__mro__)  # classes made in C may have none
+    return any(isinstance(module, str) and module.partition(".")[0] == package for module in modules)

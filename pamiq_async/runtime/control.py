@@ -8,6 +8,7 @@ import logging
 import math
 from collections import deque
 from collections.abc import Awaitable, Callable
+from enum import Enum, auto
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,6 +40,14 @@ class _Timer:
     async def fire(self) -> None:
         await self._action()
         self.due = self._clock.perf_counter() + self._interval()
+
+
+class SaveStage(Enum):
+    """How far a save has come."""
+
+    CAPTURING = auto()  # components save themselves, and nothing may move
+    WRITING = auto()  # what they left for later is written, while training is held
+    COMMITTING = auto()  # their files become a state; it must not be cut short
 
 
 class _Save(NamedTuple):
@@ -78,6 +87,7 @@ class Control:
         log_statistics: Callable[[], None],
     ) -> None:
         self.status = SystemStatus.ACTIVE
+        self.task: asyncio.Task[Any] | None = None
         self._config = config
         self._clock = clock
         self._gate = gate
@@ -86,12 +96,8 @@ class Control:
         self._log_statistics = log_statistics
         self._commands: deque[tuple[Action, asyncio.Future[Any]]] = deque()
         self._refuses_commands = False
-        self._not_capturing = asyncio.Event()
-        self._not_capturing.set()
-        self._not_writing = asyncio.Event()
-        self._not_writing.set()
-        self._not_committing = asyncio.Event()
-        self._not_committing.set()
+        self._stage: SaveStage | None = None
+        self._stage_changed = asyncio.Event()
         self._wanted_save: _Save | None = None
         self._begun_save: tuple[_Save, asyncio.Task[Path]] | None = None  # its components were captured
 
@@ -140,37 +146,21 @@ class Control:
             self._wanted_save.fail(_too_late())
             self._wanted_save = None
 
-    @property
-    def is_capturing(self) -> bool:
-        """Whether components are being saved, so that roles must not move; once commands are refused, none will be."""
-        return not self._not_capturing.is_set()
+    async def wait_while(self, stage: SaveStage) -> None:
+        """Wait until no save is at this stage. Once commands are refused, none will begin."""
+        while self._stage is stage:
+            await self._stage_changed.wait()
 
-    async def wait_captured(self) -> None:
-        """Wait until no component is being saved."""
-        await self._not_capturing.wait()
-
-    @property
-    def is_writing(self) -> bool:
-        """Whether what components put off is being written."""
-        return not self._not_writing.is_set()
-
-    async def wait_written(self) -> None:
-        """Wait until nothing of components is being written."""
-        await self._not_writing.wait()
-
-    @property
-    def is_committing(self) -> bool:
-        """Whether a state is being committed."""
-        return not self._not_committing.is_set()
-
-    async def wait_committed(self) -> None:
-        """Wait until no state is being committed."""
-        await self._not_committing.wait()
+    def give_up_writing(self) -> None:
+        """Cut a save short that is being written."""
+        if self._begun_save is not None:
+            self._begun_save[1].cancel()
 
     # The task
 
     async def run(self) -> None:
         """Carry out commands, saves and timers until the gate stops and what was captured is saved."""
+        self.task = asyncio.current_task()
         try:
             await self._run()
         finally:
@@ -242,7 +232,8 @@ class Control:
         try:
             result = await action()
         except Exception as error:
-            logger.error("a command failed: %s: %s", type(error).__name__, error, exc_info=error)
+            unforeseen = None if isinstance(error, PauseTimeout) else error
+            logger.error("a command failed: %s: %s", type(error).__name__, error, exc_info=unforeseen)
             if not future.done():
                 future.set_exception(error)
         except BaseException:
@@ -293,6 +284,8 @@ class Control:
     def _want_save(self, reason: str, future: asyncio.Future[Path] | None = None) -> None:
         if self._wanted_save is None:
             self._wanted_save = _Save(reason, [])
+        elif reason == "command":  # whoever asked for it may look for it
+            self._wanted_save = self._wanted_save._replace(reason=reason)
         if future is not None:
             self._wanted_save.futures.append(future)
         self._clock.wake()
@@ -306,6 +299,7 @@ class Control:
         except Exception as error:
             self._report_failure(save, error)
         except BaseException:
+            self._enter(None)
             save.fail(_too_late())
             raise
         else:
@@ -319,7 +313,14 @@ class Control:
             return
         save, writing = self._begun_save
         try:
-            path = await writing
+            try:
+                await asyncio.wait({writing})
+            except asyncio.CancelledError:
+                writing.cancel()
+                raise
+            if writing.cancelled():  # it was given up
+                return
+            path = writing.result()
             await self._states.tell_keeper(path)
             save.settle(path)
         except Exception as error:
@@ -334,13 +335,15 @@ class Control:
         await self._pause()
         if self._refuses_commands:
             raise _too_late()
-        self._not_capturing.clear()
+        self._enter(SaveStage.CAPTURING)
         try:
             draft = await self._states.capture()
-            self._not_writing.clear()
+            self._enter(SaveStage.WRITING)
             return draft
+        except BaseException:
+            self._enter(None)
+            raise
         finally:
-            self._not_capturing.set()
             if not was_paused and not self._gate.is_stopping:
                 with contextlib.suppress(SystemEnded):  # asked to shut down just now; what was captured is kept
                     await self._resume()
@@ -348,13 +351,15 @@ class Control:
     async def _write(self, draft: Draft, reason: str) -> Path:
         try:
             await self._states.write(draft)
-            self._not_committing.clear()
-        finally:
-            self._not_writing.set()
-        try:
+            self._enter(SaveStage.COMMITTING)
             return await self._states.commit(draft, reason)
         finally:
-            self._not_committing.set()
+            self._enter(None)
+
+    def _enter(self, stage: SaveStage | None) -> None:
+        self._stage = stage
+        self._stage_changed.set()
+        self._stage_changed = asyncio.Event()
 
     def _report_failure(self, save: _Save, error: Exception) -> None:
         """A save that fails leaves the agent as it was."""

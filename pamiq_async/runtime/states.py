@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import inspect
 import logging
 import os
 from collections.abc import Callable, Iterable
@@ -13,7 +14,7 @@ import anyio
 import anyio.to_thread
 
 from ..exceptions import DurabilityUnknown, InvalidState, StatesDirLocked, StatesDirUnusable
-from ..hooks import acall, describe, in_lane
+from ..hooks import Lane, acall, describe, in_lane
 from ..roles import Role
 from ..state_persistence import LatestStatesKeeper, PersistentStateMixin, StatesKeeper, StateStore
 from ..time import TimeController
@@ -47,6 +48,8 @@ class States:
 
     def __init__(self, config: LaunchConfig, clock: TimeController, training: Role) -> None:
         self.saved = 0
+        self.writer = Lane("pamiq-writer")
+        """Where what components left is written; of users' code, which may hang."""
         self._config = config
         self._clock = clock
         self._training = training
@@ -57,7 +60,6 @@ class States:
         self._newest: Path | None = None
         self._lock: IO[str] | None = None
         self._limiter: anyio.CapacityLimiter | None = None
-        self._writer: anyio.CapacityLimiter | None = None  # another, for what users wrote may hang
 
     def register(self, name: str, component: PersistentStateMixin, role: Role | None) -> None:
         """Add a component, whose hooks belong to `role`."""
@@ -70,11 +72,15 @@ class States:
         Raises:
             StatesDirLocked: another system has it.
         """
-        self._limiter, self._writer = anyio.CapacityLimiter(1), anyio.CapacityLimiter(1)
+        self._limiter = anyio.CapacityLimiter(1)
         await self._in_thread(self._open)
+        self.writer.start()
 
     async def close(self) -> None:
         """Give the directory up."""
+        if self.writer.is_busy:
+            self.writer.abandon()
+        await self.writer.close()
         await self._in_thread(self._close)
 
     async def load(self, saved_state_path: str | Path) -> Path | None:
@@ -143,7 +149,7 @@ class States:
             Exception: what a component raised; the draft is gone then.
         """
         try:
-            await anyio.to_thread.run_sync(_call_each, draft.writes, limiter=self._writer, abandon_on_cancel=True)
+            await self.writer.run(_call_each, draft.writes)
         except BaseException:
             await to_the_end(self._in_thread(self._store.discard, draft.path))
             raise
@@ -235,8 +241,12 @@ class States:
 def _call_each(writes: Iterable[Callable[[], object]]) -> None:
     for write in writes:
         try:
-            write()
-        except Exception:
+            result = write()
+        except Exception as error:
+            error.add_note(f"This was in {describe(write)}, which a component left to be written later.")
             raise
         except BaseException as error:  # in a task it would leave the loop at once
             raise RuntimeError(f"{describe(write)} raised {type(error).__name__} while a state was written") from error
+        if inspect.iscoroutine(result):
+            result.close()
+            raise TypeError(f"{describe(write)}, given to write_later(), made a coroutine; it must write by itself")

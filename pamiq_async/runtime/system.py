@@ -19,14 +19,14 @@ from ..roles import Gate, Role, beside_roles, calling_role, unless_cancelled
 from ..time import TimeController, use_time_controller
 from . import wiring
 from .config import LaunchConfig
-from .control import Control
+from .control import Control, SaveStage
 from .ending import Ending, to_the_end
 from .inference import InferenceRole
 from .interpreter import switch_interval
 from .lockstep import Lockstep
 from .recording import Recorder
 from .states import Draft, States
-from .statistics import Statistics, as_figures, as_html, as_rows
+from .statistics import Statistics, as_address, as_figures, as_html, as_rows
 from .training import TrainingRole
 from .watchdog import Watchdog
 
@@ -212,8 +212,7 @@ class System:
         return as_figures(self.statistics())
 
     def _repr_html_(self) -> str:
-        address = "none" if self.web_api_address is None else ":".join(map(str, self.web_api_address))
-        rows = {**as_rows(self.statistics()), "control server": address}
+        rows = {**as_rows(self.statistics()), "control server": as_address(self.web_api_address)}
         if self.error is not None:
             rows["error"] = f"{type(self.error).__name__}: {self.error}"
         return as_html(rows)
@@ -323,14 +322,16 @@ class System:
         except asyncio.CancelledError:  # by the end of the loop, not by launch()
             logger.warning("the system's task was cancelled; shutting down")
             self.request_shutdown()
-        if self._control.is_capturing:  # a snapshot must not move
-            await self._ending.within_deadline(self._control.wait_captured())
+        await self._ending.within_deadline(self._control.wait_while(SaveStage.CAPTURING))  # a snapshot must not move
         self._gate.stop()
         self.clock.resume()
-        if self._control.is_writing:
-            await self._ending.within_deadline(self._control.wait_written())
-        if self._control.is_committing:
-            await to_the_end(self._control.wait_committed())
+        if not await self._ending.within_deadline(self._control.wait_while(SaveStage.WRITING)):
+            self._states.writer.abandon()
+            self._control.give_up_writing()
+            logger.error("a state that is being written is given up:\n%s", self._states.writer.stack())
+            error = ShutdownTimeout("a state was not written in time: it was given up, and no final one was saved")
+            self._ending.record(error, "while writing a state")
+        await to_the_end(self._control.wait_while(SaveStage.COMMITTING))
         if not await self._ending.within_deadline(self._at_rest(tasks)):
             await self._ending.give_up(tasks, [self._inference, self._training])
         for role in self._roles:
@@ -339,7 +340,7 @@ class System:
 
     async def _wind_up(self) -> None:
         """After the last step: tear down and save. Both wait for compute that still runs on the lanes."""
-        lanes = self._inference.lane, self._training.lane
+        lanes = self._inference.lane, self._training.lane, self._states.writer
         roles = self._inference, self._training
         if not self._inference.lane.is_abandoned:
             teardown = self._inference.call(self._components.interaction.teardown)
@@ -408,6 +409,10 @@ class System:
             await role.lane.run(_nothing_to_do)
 
     def _refuse_own_hooks(self, call: str) -> None:
+        if on_loop() and asyncio.current_task() is self._control.task is not None:
+            raise RuntimeError(
+                f"System.{call}() was called from save_state_condition, for which it would wait; return True to save"
+            )
         role = calling_role()
         if role is self._inference or role is self._training:
             raise RuntimeError(

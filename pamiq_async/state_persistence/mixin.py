@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from ..hooks import Kind, kind_of
 from ..roles import current_role
 
 
@@ -34,7 +35,12 @@ def write_later(write: Callable[[], object]) -> None:
     ``write_later(lambda: np.save(path, self.weights))``. It runs on another thread as soon as acting has gone on, and
     training goes on once it has returned. So it may refer to what training alone changes; of what acting changes too,
     `save_state` takes a copy. An error in it makes the save fail. Outside of a system `write` is called at once.
+
+    Raises:
+        TypeError: `write` is no plain function without arguments.
     """
+    if not callable(write) or kind_of(write) is Kind.LOOP:
+        raise TypeError(f"write_later() was given {write!r}; it must be a plain def function without arguments")
     role = current_role()
     if role is None or role.writes is None:
         write()

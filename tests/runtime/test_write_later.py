@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from pamiq_async import SystemStatus, Trainer, pause_point, start
+from pamiq_async import System, SystemStatus, Trainer, nonblocking, pause_point, start
 from pamiq_async.exceptions import ShutdownTimeout, SystemEnded
-from pamiq_async.state_persistence import StateStore, list_states, write_later
+from pamiq_async.state_persistence import StateStore, list_states, read_manifest, write_later
 from tests.fakes import Boom, FakeModel, Log, fake, fake_interaction
 
 
@@ -138,6 +138,36 @@ async def test_what_fails_to_be_written_fails_the_save_and_the_agent_goes_on(
     assert not await asyncio.to_thread(lambda: list(config["states_dir"].glob(".draft-*")))
 
 
+async def test_what_a_write_raised_says_where_it_was(log: Log, config: dict[str, Any], disk: SlowDisk) -> None:
+    disk.may_end.set()
+    async with start(fake_interaction(log), {"m": disk}, {}, {}, config) as system:
+        disk.fails_with = Boom("disk full")
+        with pytest.raises(Boom) as caught:
+            await system.save_state()
+        disk.fails_with = None
+    assert "This was in SlowDisk.save_state" in caught.value.__notes__[0]
+
+
+async def awrite() -> None: ...
+
+
+@pytest.mark.parametrize("write", [Path("model"), awrite])
+def test_what_is_no_plain_function_is_refused(write: Any) -> None:
+    with pytest.raises(TypeError, match="must be a plain def function without arguments"):
+        write_later(write)
+
+
+async def test_a_write_that_makes_a_coroutine_is_a_failed_save(
+    log: Log, config: dict[str, Any], disk: SlowDisk
+) -> None:
+    disk.may_end.set()
+    async with start(fake_interaction(log), {"m": disk}, {}, {}, config) as system:
+        disk.write = lambda path: awrite()  # type: ignore[assignment, method-assign, return-value]
+        with pytest.raises(TypeError, match="made a coroutine"):
+            await system.save_state()
+        del disk.write
+
+
 async def test_a_write_that_exits_is_a_failed_save(log: Log, config: dict[str, Any], disk: SlowDisk) -> None:
     disk.may_end.set()
     async with start(fake_interaction(log), {"m": disk}, {}, {}, config) as system:
@@ -160,6 +190,67 @@ async def test_shutdown_waits_for_what_is_written(log: Log, config: dict[str, An
         await saving
         await ending
     assert await numbers(config) == [1, 2]
+
+
+async def test_nothing_trains_or_is_torn_down_until_it_is_written(
+    log: Log, config: dict[str, Any], disk: SlowDisk
+) -> None:
+    def train() -> None:
+        try:
+            while True:
+                log.add("trainer", "batch")
+                pause_point()
+        finally:
+            log.add("trainer", "leave")
+
+    trainer = fake(Trainer, "trainer", log, train=train)()
+    async with start(fake_interaction(log), {"m": disk}, {}, {"t": trainer}, config) as system:
+        await log.seen("trainer.batch")
+        saving = asyncio.create_task(system.save_state())
+        await log.seen("disk.write")
+        ending = asyncio.create_task(system.shutdown())
+        steps = -1
+        while steps != (steps := log.count("agent.step")):  # until acting has ended
+            await asyncio.sleep(0.01)
+        assert (log.count("trainer.leave"), log.count("trainer.teardown")) == (0, 0)
+        disk.may_end.set()
+        await asyncio.gather(saving, ending)
+    assert (log.count("trainer.leave"), log.count("trainer.teardown")) == (1, 1)
+
+
+async def test_a_save_that_was_asked_for_says_so_though_a_periodic_one_was_waiting(
+    log: Log, config: dict[str, Any], disk: SlowDisk
+) -> None:
+    asked = asyncio.Event()
+
+    @nonblocking
+    def condition() -> bool:
+        asked.set()
+        return not disk.may_end.is_set()
+
+    config["save_state_condition"] = condition
+    async with start(fake_interaction(log), {"m": disk}, {}, {}, config) as system:
+        await log.seen("disk.write")
+        asked.clear()
+        await asked.wait()  # now one of that reason waits
+        saving = asyncio.create_task(system.save_state())
+        await asyncio.sleep(0)
+        disk.may_end.set()
+        path = await saving
+    assert (await asyncio.to_thread(read_manifest, path)).reason == "command"
+
+
+async def test_a_condition_that_asks_its_system_to_save_is_told_better(log: Log, config: dict[str, Any]) -> None:
+    systems: list[System] = []
+
+    async def condition() -> bool:
+        await systems[0].save_state()
+        return False
+
+    config["save_state_condition"] = condition
+    systems.append(await start(fake_interaction(log), {}, {}, {}, config))
+    with pytest.raises(RuntimeError, match="return True to save"):
+        await systems[0].wait()
 
 
 async def test_a_write_that_hangs_is_left_behind_at_shutdown(log: Log, config: dict[str, Any], disk: SlowDisk) -> None:
