@@ -80,8 +80,8 @@ class TrainingModel(ABC, PersistentStateMixin, Generic[T]):
     def as_frozen(self) -> TrainingModel[Any]:
         """The model for trainers that only read it, as a teacher or a target; `Trainer.get_frozen_model` gives it.
 
-        It computes as for evaluation, without gradients, and changes by publishing alone: the model itself may be
-        trained meanwhile. A kind of model that knows no such difference is given as it is.
+        This gives the model itself, which may be trained meanwhile. Override it where a reader should see what was
+        published last and nothing newer, or where training and evaluation differ, as PyTorch's models do.
         """
         return self
 

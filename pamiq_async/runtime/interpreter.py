@@ -38,11 +38,11 @@ def switch_interval(seconds: float | None) -> Iterator[None]:
     finally:
         with _lock:
             _wanted[seconds] -= 1
+            if not _wanted[seconds]:
+                del _wanted[seconds]
             _apply()
 
 
 def _apply() -> None:
-    global _wanted
-    _wanted = +_wanted  # without those that nobody wants any more
     # It is cut to whole microseconds, so that without the half putting it back would make it ever shorter.
     sys.setswitchinterval(min([_before, *_wanted]) + 0.5e-6)

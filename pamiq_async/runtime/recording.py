@@ -4,87 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
+import random
 import threading
-from bisect import bisect_left
-from collections import Counter
 from collections.abc import Callable
 
 import attrs
 
 from ..lifecycle import SystemStatus
 from ..time import TimeController
+from .histogram import Histogram
 from .statistics import BufferFill, IntervalStatistics, LoopLag, Statistics, StepTimes, TrainerTimes, as_log_line
 from .wiring import Components
 
 logger = logging.getLogger(__name__)
 
-BINS_PER_OCTAVE = 16
-"""Bins of a histogram grow by 2 ** (1/16), so that the middle of one is within 2.2 % of whatever is in it."""
-
 LAG_INTERVAL = 0.25
-"""Real seconds between two looks at how late the loop is."""
+"""Real seconds between two looks at how late the loop is, on average."""
 
 
 # --- Durations --------------------------------------------------------------------------------------------
-
-
-class Histogram:
-    """Durations in bins on a logarithmic scale: however many there were, it stays small."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.total = 0.0
-        self._min = math.inf
-        self._max = -math.inf
-        self._bins: Counter[int] = Counter()
-
-    def take(self, seconds: list[float]) -> None:
-        """Add durations; sorts the list."""
-        if not seconds:
-            return
-        seconds.sort()
-        self.count += len(seconds)
-        self.total += sum(seconds)
-        self._min = min(self._min, seconds[0])
-        self._max = max(self._max, seconds[-1])
-        start = 0
-        while start < len(seconds):
-            bin_ = math.floor(BINS_PER_OCTAVE * math.log2(max(seconds[start], 1e-9)))
-            end = bisect_left(seconds, _lower_edge(bin_ + 1), start + 1)
-            self._bins[bin_] += end - start
-            start = end
-
-    def merged(self, other: Histogram) -> Histogram:
-        """What both have taken in."""
-        both = Histogram()
-        both.count, both.total = self.count + other.count, self.total + other.total
-        both._min, both._max = min(self._min, other._min), max(self._max, other._max)
-        both._bins = self._bins + other._bins
-        return both
-
-    @property
-    def mean(self) -> float:
-        """NaN if there is nothing, as are the others."""
-        return self.total / self.count if self.count else math.nan
-
-    @property
-    def max(self) -> float:
-        """The longest."""
-        return self._max if self.count else math.nan
-
-    def quantile(self, q: float) -> float:
-        """What a share of `q` is not above."""
-        left = q * (self.count - 1)
-        for bin_ in sorted(self._bins):
-            left -= self._bins[bin_]
-            if left < 0:
-                return min(max(_lower_edge(bin_ + 0.5), self._min), self._max)
-        return math.nan
-
-
-def _lower_edge(bin_: float) -> float:
-    return math.pow(2.0, bin_ / BINS_PER_OCTAVE)
 
 
 class DurationRecorder:
@@ -134,28 +72,38 @@ class DurationRecorder:
 
 
 class LagRecorder(DurationRecorder):
-    """Looks now and then how late a loop is with a timer."""
+    """Looks now and then how late a loop is with a timer.
+
+    When looks are due does not depend on how late they were, or all would fall on the moments after the loop was held.
+    It is irregular, or they could keep step with what holds the loop at regular intervals.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self._timer: asyncio.TimerHandle | None = None
+        self._random = random.Random(0)  # of its own: the global one may be part of what a system saves
+        self._due = 0.0
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin to look, on the loop's thread."""
-        self._look_later(loop)
+        self._due = loop.time() + self._gap()
+        self._timer = loop.call_at(self._due, self._look, loop)
 
     def stop(self) -> None:
         """Look no more."""
         if self._timer is not None:
             self._timer.cancel()
 
-    def _look_later(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._timer = loop.call_later(LAG_INTERVAL, self._look, loop, loop.time() + LAG_INTERVAL)
-
-    def _look(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
-        self.add(max(0.0, loop.time() - due))  # timers of uvloop may be early
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = max(loop.time(), self._due)  # timers of uvloop may be early
+        while self._due <= now:  # all looks that fell due while the loop was held are late
+            self.add(now - self._due)
+            self._due += self._gap()
         self.sort_in()
-        self._look_later(loop)
+        self._timer = loop.call_at(self._due, self._look, loop)
+
+    def _gap(self) -> float:
+        return LAG_INTERVAL * self._random.uniform(0.5, 1.5)
 
 
 # --- Trainings --------------------------------------------------------------------------------------------

@@ -31,7 +31,9 @@ class StepTimes:
 
 @attrs.frozen
 class LoopLag:
-    """How late the event loop ran a timer, in real seconds, looked at four times a second while the system runs.
+    """How late the event loop ran timers, in real seconds: about four a second, irregularly, while the system runs.
+
+    A loop held for long is late for all that fell due meanwhile. So this is what a timer of yours would have met.
 
     A quiet loop of asyncio's own is up to a millisecond late, because it rounds its timers up to whole ones.
 
@@ -141,6 +143,14 @@ def as_rows(statistics: Statistics) -> dict[str, str]:
         **{f"items in {name}": str(fill.size) for name, fill in statistics.buffers.items()},
         "states saved": str(statistics.states_saved),
     }
+
+
+def as_address(host_and_port: tuple[str, int] | None) -> str:
+    """Where something listens, as in a URL."""
+    if host_and_port is None:
+        return "none"
+    host, port = host_and_port
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def as_html(rows: dict[str, str]) -> str:

@@ -11,7 +11,7 @@ import time
 from types import TracebackType
 from typing import NamedTuple
 
-from ..hooks import Lane
+from ..hooks import Lane, loop_watch
 from ..roles import running_hook
 
 logger = logging.getLogger(__name__)
@@ -39,6 +39,9 @@ class _Sight(NamedTuple):
 
 class Watchdog:
     """Warns once of each hook that holds the loop for longer than 50 ms, at no cost to the hooks.
+
+    Hooks are those that a system's own tasks call; where two systems share a loop, Python 3.11 can't tell them apart,
+    and each system warns of the hooks of both.
 
     Whoever is about to call hooks on the loop enters it. Within the block a thread of its own glances at what the
     loop's thread executes. If that is a hook, it asks the loop for an answer; if none comes while the hook is seen
@@ -91,6 +94,12 @@ class Watchdog:
     # On its thread
 
     def _watch(self) -> None:
+        try:
+            self._look()
+        except Exception:  # no reason to end a system that does without
+            logger.exception("the watchdog failed; hooks that hold the event loop are not told of any more")
+
+    def _look(self) -> None:
         while not self._closed.is_set():
             stares = self._is_asked or time.perf_counter() < self._stares_until
             if not self._calls:
@@ -102,7 +111,7 @@ class Watchdog:
             self._glance()
 
     def _glance(self) -> None:
-        hook, now = running_hook(sys._current_frames().get(self._loop_thread)), time.perf_counter()
+        hook, now = self._running_hook(), time.perf_counter()
         if self._is_asked and hook == self._sight.hook:
             self._sight = self._sight._replace(glances=self._sight.glances + 1)
         elif self._is_asked:
@@ -114,6 +123,13 @@ class Watchdog:
                 self._loop.call_soon_threadsafe(self._answer)
             except RuntimeError:  # the loop has closed
                 self._closed.set()
+
+    def _running_hook(self) -> str | None:
+        if sys.version_info >= (3, 12):  # before, a task does not tell its context
+            task = asyncio.current_task(self._loop)
+            if task is not None and task.get_context().get(loop_watch) is not self:
+                return None  # another system's, or none's
+        return running_hook(sys._current_frames().get(self._loop_thread))
 
     # On the loop
 

@@ -96,8 +96,9 @@ class Trainer(ABC, PersistentStateMixin, PauseEventMixin):
     def get_frozen_model(self, name: str) -> TrainingModel[Any]:
         """A model to read, such as a teacher, a target or an encoder that another trainer trains.
 
-        It is in evaluation mode, has no gradients, and is not synced on this trainer's account: it is the version that
-        was published last, whoever trains the model. See `TrainingModel.as_frozen`.
+        It is not synced on this trainer's account. What else sets it apart is for its kind to say, in
+        `TrainingModel.as_frozen`: PyTorch's is in evaluation mode, has no gradients and is the version that was
+        published last, whoever trains the model; a kind that says nothing gives the model itself.
 
         Raises:
             UnknownName: there is none of that name, or it is for inference alone (a KeyError).

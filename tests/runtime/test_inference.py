@@ -193,12 +193,14 @@ async def test_statistics_are_there_while_running_and_afterwards(log: Log, confi
     async with start(fake_interaction(log), {}, {}, {}, config) as system:
         await log.seen("agent.step", 3)
         running = system.statistics()
+        system.web_api_address = "::1", 8391
         html = system._repr_html_()
     ended = system.statistics()
     assert running.status is SystemStatus.ACTIVE
     assert running.step_times.count >= 2
     assert running.step_rate > 0
     assert "<th>status</th><td>active</td>" in html
+    assert "<th>control server</th><td>[::1]:8391</td>" in html
     assert ended.status is SystemStatus.ENDED
     assert ended.states_saved == 1
 

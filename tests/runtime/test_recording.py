@@ -1,67 +1,20 @@
 from __future__ import annotations
 
 import math
+import random
 import threading
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from pamiq_async import SystemStatus
-from pamiq_async.runtime.recording import DurationRecorder, Histogram, LagRecorder, Recorder, TrainingRecorder
+from pamiq_async.runtime.recording import DurationRecorder, LagRecorder, Recorder, TrainingRecorder
 from pamiq_async.runtime.statistics import BufferFill, Statistics, TrainerTimes
 from pamiq_async.testing import ManualClock
 
-durations = st.lists(st.floats(1e-9, 1e5), min_size=1)
-
-
-def histogram(*seconds: float) -> Histogram:
-    taken = Histogram()
-    taken.take(list(seconds))
-    return taken
-
-
 # --- Durations --------------------------------------------------------------------------------------------
-
-
-def test_of_no_durations_nothing_is_known() -> None:
-    empty = histogram()
-    assert empty.count == 0
-    assert all(math.isnan(value) for value in (empty.mean, empty.max, empty.quantile(0.5)))
-
-
-@given(st.floats(0.0, 1e5))
-def test_of_one_duration_all_is_known(seconds: float) -> None:
-    one = histogram(seconds)
-    assert (one.count, one.mean, one.max, one.quantile(0.5), one.quantile(0.99)) == (1, *[seconds] * 4)
-
-
-@given(durations, st.sampled_from([0.0, 0.5, 0.99, 1.0]))
-def test_a_quantile_is_within_2_2_percent(seconds: list[float], q: float) -> None:
-    exact = sorted(seconds)[math.floor(q * (len(seconds) - 1))]
-    assert histogram(*seconds).quantile(q) == pytest.approx(exact, rel=0.022)
-
-
-@given(durations)
-def test_mean_and_maximum_are_exact(seconds: list[float]) -> None:
-    taken = histogram(*seconds)
-    assert taken.mean == pytest.approx(sum(seconds) / len(seconds))
-    assert taken.max == max(seconds)
-
-
-@given(durations, durations)
-def test_merged_is_what_one_would_be_that_had_taken_in_both(first: list[float], second: list[float]) -> None:
-    merged, together = histogram(*first).merged(histogram(*second)), histogram(*first, *second)
-    assert (merged.count, merged.max, merged.quantile(0.5)) == (together.count, together.max, together.quantile(0.5))
-    assert merged.total == pytest.approx(together.total)
-
-
-def test_however_many_durations_there_were_a_histogram_stays_small() -> None:
-    taken = histogram(*(1e-6 * 1.001**n for n in range(10_000)))
-    assert len(taken._bins) < 250
 
 
 @pytest.mark.parametrize("sorted_in", [True, False])
@@ -116,41 +69,70 @@ def test_nothing_is_lost_when_another_thread_adds_while_one_reads() -> None:
 
 
 class FakeLoop:
-    """A loop of which a test says how late it is."""
+    """A loop that is held for the first `hold` of every `period` seconds."""
 
-    now = 100.0
-
-    def __init__(self) -> None:
+    def __init__(self, period: float, hold: float) -> None:
+        self.period, self.hold = period, hold
+        self.now = self.began = 100.0
         self.timers: list[tuple[float, Callable[[], None]]] = []
 
     def time(self) -> float:
         return self.now
 
-    def call_later(self, delay: float, callback: Any, *args: Any) -> SimpleNamespace:
-        self.timers.append((self.now + delay, lambda: callback(*args)))
+    def call_at(self, when: float, callback: Any, *args: Any) -> SimpleNamespace:
+        self.timers.append((when, lambda: callback(*args)))
         return SimpleNamespace(cancel=self.timers.clear)
 
-    def run_timer(self, late: float) -> None:
+    def run_timer(self) -> None:
         due, callback = self.timers.pop()
-        self.now = due + late
+        period_began = due - (due - self.began) % self.period
+        self.now = max(due, period_began + self.hold)
         callback()
 
+    def lag(self, seconds: float) -> LagRecorder:
+        """What is seen of its lag in so many seconds."""
+        lag = LagRecorder()
+        lag.start(self)  # type: ignore[arg-type]
+        while self.now < self.began + seconds:
+            self.run_timer()
+        return lag
 
-def test_lag_is_how_late_a_timer_was() -> None:
-    loop: Any = FakeLoop()
-    lag = LagRecorder()
-    lag.start(loop)
-    for late in (0.0, 3.0, 1.0, -0.001):  # uvloop may be early
-        loop.run_timer(late)
-    assert lag.recent().max == pytest.approx(3.0)
-    assert lag.recent().quantile(0.0) == pytest.approx(0.0, abs=1e-8)
-    assert lag.recent().count == 4
+
+def test_a_loop_that_is_never_held_has_no_lag() -> None:
+    assert FakeLoop(period=1.0, hold=0.0).lag(10.0).recent().max == 0.0
+
+
+@pytest.mark.parametrize("period", [0.13, 0.125, 0.25, 0.5, 1.0])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_lag_is_seen_whatever_holds_the_loop_at_regular_intervals(period: float, share: float) -> None:
+    seen = FakeLoop(period, hold=share * period).lag(600.0).recent()
+    assert seen.max == pytest.approx(share * period, rel=0.1)
+    assert seen.mean == pytest.approx(share * share * period / 2, rel=0.2)  # of a moment within a period
+
+
+def test_a_long_hold_makes_all_looks_late_that_were_due_in_it() -> None:
+    seen = FakeLoop(period=1000.0, hold=100.0).lag(1.0).recent()
+    assert seen.count == pytest.approx(400, rel=0.1)
+    assert seen.quantile(0.5) == pytest.approx(50.0, rel=0.1)
+
+
+def test_a_timer_that_is_early_is_not_late() -> None:
+    lag, loop = LagRecorder(), FakeLoop(period=1.0, hold=0.0)
+    lag.start(loop)  # type: ignore[arg-type]
+    [(_, look)] = loop.timers
+    look()  # uvloop may do so
+    assert (lag.recent().count, lag.recent().max) == (1, 0.0)
+
+
+def test_looks_leave_the_global_random_numbers_alone() -> None:
+    before = random.getstate()
+    FakeLoop(period=1.0, hold=0.5).lag(10.0)
+    assert random.getstate() == before
 
 
 def test_lag_is_not_looked_at_after_the_end() -> None:
-    loop: Any = FakeLoop()
-    lag = LagRecorder()
-    lag.start(loop)
+    lag, loop = LagRecorder(), FakeLoop(period=1.0, hold=0.0)
+    lag.start(loop)  # type: ignore[arg-type]
     lag.stop()
     assert not loop.timers
 

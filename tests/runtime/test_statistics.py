@@ -5,6 +5,7 @@ import math
 from typing import Any
 
 import attrs
+import pytest
 
 from pamiq_async import SystemStatus
 from pamiq_async.runtime.statistics import (
@@ -14,6 +15,7 @@ from pamiq_async.runtime.statistics import (
     Statistics,
     StepTimes,
     TrainerTimes,
+    as_address,
     as_figures,
     as_html,
     as_log_line,
@@ -88,3 +90,11 @@ def test_a_table_has_a_row_for_each_figure_and_escapes_names() -> None:
     assert "<tr><th>steps</th><td>40 (0.4/s)</td></tr>" in table
     assert "<tr><th>trainings of a</th><td>2</td></tr>" in table
     assert "<tr><th>items in &lt;steps&gt;</th><td>3</td></tr>" in table
+
+
+@pytest.mark.parametrize(
+    ("address", "text"),
+    [(None, "none"), (("127.0.0.1", 8391), "127.0.0.1:8391"), (("::1", 8391), "[::1]:8391")],
+)
+def test_an_address_is_written_as_in_a_url(address: tuple[str, int] | None, text: str) -> None:
+    assert as_address(address) == text

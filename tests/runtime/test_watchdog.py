@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
+import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pamiq_async import Agent, Environment, Interaction, Trainer, nonblocking, start
+from pamiq_async.hooks import loop_watch
 from pamiq_async.runtime.watchdog import Watchdog
 from tests.fakes import Log, fake, fake_interaction
 
@@ -36,6 +39,17 @@ class Watching(Watchdog):
         return self._is_asked
 
 
+@contextlib.contextmanager
+def about_to_call_hooks(watchdog: Watchdog) -> Iterator[None]:
+    """Within the block the current task is one of the watchdog's system."""
+    token = loop_watch.set(watchdog)
+    try:
+        with watchdog:
+            yield
+    finally:
+        loop_watch.reset(token)
+
+
 def hold_loop(until: Callable[[], bool]) -> None:
     deadline = time.perf_counter() + 10.0
     while not until():
@@ -57,7 +71,7 @@ async def watchdog() -> AsyncIterator[Watching]:
 
 
 async def test_a_hook_that_holds_the_loop_is_named_once(watchdog: Watching, caplog: pytest.LogCaptureFixture) -> None:
-    with watchdog:
+    with about_to_call_hooks(watchdog):
         for _ in range(2):
             await Holding().step(watchdog.has_stared)
             await asyncio.sleep(0)  # the loop answers
@@ -69,7 +83,7 @@ async def test_a_hook_that_holds_the_loop_is_named_once(watchdog: Watching, capl
 async def test_a_hook_that_lets_the_loop_turn_is_not_named(
     watchdog: Watching, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with watchdog:
+    with about_to_call_hooks(watchdog):
         for _ in range(3):
             await Holding().step(watchdog.has_asked)
             await asyncio.sleep(0)
@@ -80,7 +94,7 @@ async def test_a_hook_that_lets_the_loop_turn_is_not_named(
 async def test_other_code_that_holds_the_loop_is_not_named(
     watchdog: Watching, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with watchdog:
+    with about_to_call_hooks(watchdog):
         hold_loop(lambda: watchdog.glances >= GLANCES)
         await asyncio.sleep(0)
     assert not caplog.records
@@ -89,7 +103,7 @@ async def test_other_code_that_holds_the_loop_is_not_named(
 async def test_a_hook_is_not_named_for_what_comes_after_it(
     watchdog: Watching, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with watchdog:
+    with about_to_call_hooks(watchdog):
         await Holding().step(watchdog.has_asked)
         hold_loop(watchdog.has_stared)
         await asyncio.sleep(0)
@@ -103,7 +117,7 @@ async def test_each_of_two_hooks_is_named_for_its_own_time(
         async def step(self, observation: Callable[[], bool]) -> None:
             hold_loop(observation)
 
-    with watchdog:
+    with about_to_call_hooks(watchdog):
         await Holding().step(watchdog.has_stared)
         await Second().step(lambda: watchdog.has_stared() and watchdog._sight.hook != "Holding.step")
         await asyncio.sleep(0)
@@ -118,19 +132,52 @@ async def test_a_hook_that_was_seen_once_is_not_named(watchdog: Watching, caplog
     assert not caplog.records
 
 
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="tasks do not tell their context")
+async def test_a_hook_of_another_system_on_the_loop_is_not_named(
+    watchdog: Watching, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = Watching()
+    try:
+        with about_to_call_hooks(other), about_to_call_hooks(watchdog):
+            await Holding().step(lambda: watchdog.has_stared() and other.glances >= GLANCES)
+            await asyncio.sleep(0)
+    finally:
+        await other.close()
+    assert watchdog._told == {"Holding.step"}
+    assert other._told == set()
+    assert len(caplog.records) == 1
+
+
+async def test_its_own_fault_is_logged_and_ends_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
+    class Faulty(Watching):
+        def _glance(self) -> None:
+            raise ZeroDivisionError
+
+    watchdog = Faulty()
+    with about_to_call_hooks(watchdog):
+        pass
+    with about_to_call_hooks(watchdog):
+        hold_loop(lambda: bool(caplog.records))
+    await watchdog.close()
+    [record] = caplog.records
+    assert record.levelname == "ERROR"
+    assert record.exc_info is not None
+    assert record.exc_info[0] is ZeroDivisionError
+
+
 async def test_it_rests_while_no_hook_is_on_the_loop(watchdog: Watching) -> None:
-    with watchdog:
+    with about_to_call_hooks(watchdog):
         hold_loop(lambda: watchdog.glances > 0)
     hold_loop(lambda: not watchdog._entered.is_set())  # it waits for the next one to enter
     before = watchdog.glances
-    with watchdog:
+    with about_to_call_hooks(watchdog):
         hold_loop(lambda: watchdog.glances > before)
 
 
 async def test_closed_it_watches_no_more() -> None:
     watchdog = Watching()
     await watchdog.close()
-    with watchdog:
+    with about_to_call_hooks(watchdog):
         assert "pamiq-watchdog" not in thread_names()
 
 
