@@ -224,6 +224,10 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8319, help="of the control server; 0: a free one (default: 8319)")
     parser.add_argument("--speed", type=float, default=5.0, help="system seconds in a real one (default: %(default)s)")
     args = parser.parse_args()
+    if not 0 <= args.late < math.inf:
+        parser.error(f"--late is {args.late}; it must be a number of seconds, 0 or more")
+    if not 0 < args.speed < math.inf:
+        parser.error(f"--speed is {args.speed}; it must be a positive number")
 
     random.seed(args.seed)
     torch.manual_seed(args.seed)

@@ -18,12 +18,15 @@ import contextlib
 import functools
 import json
 import math
+import reprlib
 import threading
 import time as _real
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from pathlib import Path
 from typing import NamedTuple
+
+from .alarms import alarms
 
 fixed_time = _real.time
 """Wall clock, never scaled or paused."""
@@ -39,6 +42,9 @@ class _Anchor(NamedTuple):
     system: float  # the system's perf_counter() there
     rate: float  # system seconds per real second; 0 while paused
     epoch: float  # system time() minus system perf_counter()
+
+
+_MAX_STATE_BYTES = 1000  # it is two numbers
 
 
 def _never() -> bool:
@@ -130,12 +136,12 @@ class TimeController:
                     return True
                 if interrupted():
                     return False
-                timer = None if remaining is None else loop.call_later(remaining, _set, woken)
+                call_off = None if remaining is None else alarms().set(remaining, functools.partial(_set, woken))
                 try:
                     await woken
                 finally:
-                    if timer is not None:
-                        timer.cancel()
+                    if call_off is not None:
+                        call_off()
         return False
 
     def wake(self) -> None:
@@ -177,16 +183,23 @@ class TimeController:
         system, anchor = self._read()
         return {"time": anchor.epoch + system, "perf_counter": system}
 
-    def load_state_dict(self, state: Mapping[str, float]) -> None:
+    def load_state_dict(self, state_dict: Mapping[str, float]) -> None:
         """Take time back, or forward, to when `state_dict` was called.
 
         Raises:
             ValueError: a reading is missing or not a finite number.
         """
-        readings = [state.get("time"), state.get("perf_counter")]
-        if not all(isinstance(r, int | float) and math.isfinite(r) for r in readings):
-            raise ValueError(f"not the state of a clock: {dict(state)!r}; needs finite 'time' and 'perf_counter'")
-        time, perf_counter = (float(r) for r in readings if r is not None)
+        readings = [state_dict.get(key) for key in ("time", "perf_counter")] if isinstance(state_dict, Mapping) else []
+        if not readings or not all(isinstance(r, int | float) and abs(r) < math.inf for r in readings):
+            raise ValueError(
+                f"not the state of a clock: {reprlib.repr(state_dict)}; needs finite 'time' and 'perf_counter'"
+            )
+        try:
+            time, perf_counter = (float(r) for r in readings if r is not None)
+        except OverflowError as error:
+            raise ValueError(f"not the state of a clock: {error}") from None
+        if not math.isfinite(time - perf_counter):
+            raise ValueError(f"not the state of a clock: {time} and {perf_counter} are too far apart")
         with self._changed:
             self._anchor = _Anchor(_real.perf_counter(), perf_counter, self._anchor.rate, time - perf_counter)
         self.wake()
@@ -196,8 +209,21 @@ class TimeController:
         path.with_suffix(".json").write_text(json.dumps(self.state_dict()), encoding="utf-8")
 
     def load_state(self, path: Path) -> None:
-        """Read what `save_state` wrote."""
-        self.load_state_dict(json.loads(path.with_suffix(".json").read_text(encoding="utf-8")))
+        """Read what `save_state` wrote.
+
+        Raises:
+            FileNotFoundError: it is not there.
+            ValueError: it is something else; time is as it was.
+        """
+        path = path.with_suffix(".json")
+        with path.open("rb") as file:
+            content = file.read(_MAX_STATE_BYTES + 1)
+        if len(content) > _MAX_STATE_BYTES:
+            raise ValueError(f"{path}: not the state of a clock: longer than {_MAX_STATE_BYTES} bytes")
+        try:
+            self.load_state_dict(json.loads(content))
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{path}: {error}") from error
 
     def _read(self) -> tuple[float, _Anchor]:
         """The present `perf_counter()`, and the anchor by which it was read."""
@@ -333,6 +359,6 @@ def state_dict() -> dict[str, float]:
     return _current.get().state_dict()
 
 
-def load_state_dict(state: Mapping[str, float]) -> None:
+def load_state_dict(state_dict: Mapping[str, float]) -> None:
     """Take time back, or forward, to when `state_dict` was called."""
-    _current.get().load_state_dict(state)
+    _current.get().load_state_dict(state_dict)

@@ -29,6 +29,10 @@ THREAD_EXIT_GRACE = 1.0
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if os.environ.get("PAMIQ_ASYNC_TEST_LOOP") == "uvloop":
+        import uvloop
+
+        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())  # also of tests that call asyncio.run
     if coverage.Coverage.current() is not None:
         return  # its tracer takes a lock on the loop; the detector would raise out of the tracer
     # Before anything imports the package: a blocking function that a module takes over by
@@ -132,12 +136,12 @@ def where_is(thread: threading.Thread) -> str:
 
 
 def open_sockets() -> set[str]:
-    """Names of this process's open sockets; none where the system does not list them."""
+    """Names of this process's open sockets, and of a loop's timer; none where the system does not list them."""
     sockets = set()
     for descriptor in Path("/proc/self/fd").glob("*"):
         # The descriptor of the listing itself is gone by now.
         with contextlib.suppress(FileNotFoundError):
             name = os.readlink(descriptor)
-            if name.startswith("socket:"):
+            if name.startswith("socket:") or name == "anon_inode:[timerfd]":
                 sockets.add(name)
     return sockets

@@ -63,6 +63,28 @@ def test_a_script_runs(name: str, tmp_path: Path) -> None:
     assert "ResourceWarning" not in result.stderr
 
 
+@NO_TORCH
+@pytest.mark.torch
+@pytest.mark.parametrize(
+    ("script", "arguments", "message"),
+    [
+        ("dqn_pendulum.py", ["--speed", "0"], "--speed is 0.0; it must be a positive number"),
+        ("dqn_pendulum.py", ["--late", "-1"], "--late is -1.0; it must be a number of seconds"),
+        ("digits_vae/main.py", ["--picture", "nowhere/digits.png"], "there is no directory nowhere"),
+        ("digits_vae/main.py", ["--picture", "digits"], "its name must end in .png"),
+    ],
+)
+def test_arguments_that_make_no_sense_are_refused_at_once(
+    script: str, arguments: list[str], message: str, tmp_path: Path
+) -> None:
+    result = subprocess.run(
+        [sys.executable, str(SCRIPTS[script]), *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+
+    assert result.returncode == 2
+    assert message in result.stderr
+
+
 @pytest.mark.timeout(120)
 def test_cartpole_learns_and_goes_on_where_it_ended(tmp_path: Path) -> None:
     cartpole = str(SCRIPTS["cartpole.py"])

@@ -175,6 +175,10 @@ def main() -> None:
     parser.add_argument("--picture", type=Path, default=Path("digits_vae.png"), help="default: %(default)s")
     parser.add_argument("--port", type=int, default=8319, help="of the control server; 0: a free one (default: 8319)")
     args = parser.parse_args()
+    if args.picture.suffix.lower() not in Image.registered_extensions():
+        parser.error(f"--picture is {args.picture}; its name must end in .png or another format's suffix")
+    if not args.picture.parent.is_dir():
+        parser.error(f"--picture is {args.picture}, but there is no directory {args.picture.parent}")
 
     torch.manual_seed(args.seed)
     torch.set_num_threads(1)  # the modules are small; more threads would only take turns with the agent

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from .._version import __version__
 from ..exceptions import AnswerTimeout, NotAControlServer, PamiqError, ServerUnreachable
 from ..web import BlockingControlClient
-from .text import as_rows, printable
+from .text import as_rows, in_columns, printable
 from .watch import watch
 
 PROGRAM = "pamiq-async"
@@ -33,7 +33,7 @@ exit codes:
   0    done
   1    the system said no, or failed; a state does not verify
   2    the command line makes no sense
-  3    no control server answers at host and port
+  3    no control server answers at host and port (watch: any more, and the system was not seen shutting down)
   4    the outcome is not known in time; a command may still be carried out
   130  Ctrl-C; a command that was sent is not taken back
 """
@@ -47,12 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: the command line makes no sense, or asks for help.
     """
-    parser = _parser()
-    options = parser.parse_args(arguments)
+    options = _parse(arguments)
     try:
-        client = _client(options)
+        client = _client(options) if "host" in options.takes else None
     except ValueError as error:
-        parser.error(str(error))
+        options.usage_error(str(error))
     try:
         code: int = options.run(options, client)
         sys.stdout.flush()
@@ -99,10 +98,7 @@ def _status(options: argparse.Namespace, client: BlockingControlClient) -> int:
     if options.json:
         _print_json(report)
         return DONE
-    rows = list(as_rows(report))
-    width = max(len(name) for name, _ in rows)
-    for name, value in rows:
-        print(f"{name:<{width}}  {value}")
+    print(in_columns(as_rows(report)))
     return DONE
 
 
@@ -114,12 +110,12 @@ def _watch(options: argparse.Namespace, client: BlockingControlClient) -> int:
         from .screen import Screen
     except ModuleNotFoundError as error:
         return _fail(options, f"needs {error.name}: pip install 'pamiq-async[console]'; or take --json", FAILED)
-    with Screen(str(client.url.authority)) as screen:
+    with Screen(str(client.url).removeprefix("http://")) as screen:
         watch(client.report, screen.show, interval=options.interval, patience=options.patience)
     return DONE
 
 
-def _states(options: argparse.Namespace, _: BlockingControlClient) -> int:
+def _states(options: argparse.Namespace, _: None) -> int:
     from .states import as_json, as_table, find_states
 
     states = find_states(options.directory, verifies=options.verify)
@@ -133,14 +129,14 @@ def _states(options: argparse.Namespace, _: BlockingControlClient) -> int:
 def _console(options: argparse.Namespace, _: BlockingControlClient) -> int:
     from .prompt import main
 
-    return main(options.host, options.port, options.token)
+    return main(options.host, options.port, options.token, options.path)
 
 
 def _keyboard(options: argparse.Namespace, _: BlockingControlClient) -> int:
     from .keyboard import main
 
     keys = {name: getattr(options, name) for name in _KEYS if getattr(options, name) is not None}
-    return main(options.host, options.port, options.token, **keys)
+    return main(options.host, options.port, options.token, options.path, **keys)
 
 
 def _print_json(answer: Any) -> None:
@@ -165,7 +161,7 @@ def _code_of(error: Exception) -> int:
 
 def _client(options: argparse.Namespace) -> BlockingControlClient:
     timeout = min(options.timeout, _WATCH_TIMEOUT) if options.command == "watch" else options.timeout
-    return BlockingControlClient(options.host, options.port, token=options.token, timeout=timeout)
+    return BlockingControlClient(options.host, options.port, token=options.token, timeout=timeout, path=options.path)
 
 
 # --- What can be asked for --------------------------------------------------------------------------------
@@ -178,6 +174,23 @@ _KEYS = {
 }
 
 
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Options that were not given have their defaults; those that the command does not take are a usage error."""
+    options = _parser().parse_args(arguments)
+    for name in _OPTIONS:
+        if name in options and name not in options.takes:
+            options.usage_error(f"{options.command} takes no --{name}")
+    defaults = {
+        "host": "localhost",
+        "port": 8319,
+        "token": os.environ.get(TOKEN_VARIABLE) or None,
+        "path": "",
+        "timeout": 60.0,
+        "json": False,
+    }
+    return argparse.Namespace(**{**defaults, **vars(options)})
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         PROGRAM,
@@ -186,7 +199,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
-    _add_options(parser, *_OPTIONS, is_default=True)
+    _add_options(parser, *_OPTIONS)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
     def add(name: str, run: Callable[..., int], help: str, *options: str) -> argparse.ArgumentParser:
@@ -197,8 +210,8 @@ def _parser() -> argparse.ArgumentParser:
             epilog=_EXIT_CODES,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        command.set_defaults(run=run)
-        _add_options(command, *options, is_default=False)
+        command.set_defaults(run=run, takes=options, usage_error=command.error)
+        _add_options(command, *options)
         return command
 
     add("status", _status, "show what the system is doing, and its figures", *_OPTIONS)
@@ -207,7 +220,7 @@ def _parser() -> argparse.ArgumentParser:
 
     watching = add("watch", _watch, "follow the system until it ends (extra 'console', unless --json)", *_OPTIONS)
     watching.add_argument(
-        "--interval", type=_seconds, default=1.0, metavar="SECONDS", help="between two looks (default: 1)"
+        "--interval", type=_interval, default=1.0, metavar="SECONDS", help="between two looks (default: 1)"
     )
     watching.add_argument(
         "--patience",
@@ -231,19 +244,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-_ADDRESS = ("host", "port", "token")
+_ADDRESS = ("host", "port", "token", "path")
 _OPTIONS = (*_ADDRESS, "timeout", "json")
 
 
-def _add_options(parser: argparse.ArgumentParser, *names: str, is_default: bool) -> None:
-    """Options that may stand before the command and after it; only the parser in front has their defaults."""
-    defaults = {
-        "host": "localhost",
-        "port": 8319,
-        "token": os.environ.get(TOKEN_VARIABLE) or None,
-        "timeout": 60.0,
-        "json": False,
-    }
+def _add_options(parser: argparse.ArgumentParser, *names: str) -> None:
+    """Options that may stand before the command and after it, and so can't have defaults here."""
     descriptions: dict[str, dict[str, Any]] = {
         "host": {"help": "name or address of the system's control server (default: localhost)"},
         "port": {"type": int, "help": "its port (default: 8319)"},
@@ -251,6 +257,7 @@ def _add_options(parser: argparse.ArgumentParser, *names: str, is_default: bool)
             "help": "its token. On the command line all users of this machine can read it in the list of processes; "
             f"in the environment variable {TOKEN_VARIABLE} they can't"
         },
+        "path": {"help": "below which an application of your own has its calls, such as /agent"},
         "timeout": {
             "type": _seconds,
             "metavar": "SECONDS",
@@ -259,8 +266,7 @@ def _add_options(parser: argparse.ArgumentParser, *names: str, is_default: bool)
         "json": {"action": "store_true", "help": "print JSON, for scripts"},
     }
     for name in names:
-        default = defaults[name] if is_default else argparse.SUPPRESS
-        parser.add_argument(f"--{name}", default=default, **descriptions[name])
+        parser.add_argument(f"--{name}", default=argparse.SUPPRESS, **descriptions[name])
 
 
 def _seconds(text: str) -> float:
@@ -270,7 +276,15 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-_seconds.__name__ = "number of seconds"  # argparse: "invalid number of seconds value: 'x'"
+def _interval(text: str) -> float:
+    seconds = _seconds(text)
+    if seconds > 86400:  # a system can't sleep for ever
+        raise argparse.ArgumentTypeError(f"{text!r} is more than a day")
+    return seconds
+
+
+# argparse: "invalid number of seconds value: 'x'"
+_seconds.__name__ = _interval.__name__ = "number of seconds"
 
 
 def _directory(text: str) -> Path:

@@ -16,7 +16,7 @@ import attrs
 from ..exceptions import PamiqError
 from ..lifecycle import SystemStatus
 from ..web import ControlClient
-from .prompt import carry_out
+from .commands import carry_out
 from .text import printable
 
 # With the option key held, the keys of a Mac give other characters.
@@ -59,6 +59,7 @@ def main(
     host: str = "localhost",
     port: int = 8319,
     token: str | None = None,
+    path: str = "",
     *,
     pause_keys: str = PAUSE_KEYS,
     resume_keys: str = RESUME_KEYS,
@@ -71,7 +72,7 @@ def main(
     has for it (``f9``, ``page_up``, ...). The same keys for pause and resume do whichever changes something.
     """
     try:
-        client = ControlClient(host, port, token=token)
+        client = ControlClient(host, port, token=token, path=path)
         backend = load_backend()
         shortcuts = Shortcuts.parse(
             {"pause": pause_keys, "resume": resume_keys, "save": save_keys, "quit": quit_keys},

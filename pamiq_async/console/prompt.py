@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import difflib
 import sys
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..exceptions import PamiqError
 from ..web import ControlClient
-from .text import as_rows, printable
+from .commands import carry_out
+from .text import in_columns, printable
 
 if TYPE_CHECKING:  # an extra, imported when a console opens
     from prompt_toolkit import PromptSession
@@ -48,7 +49,7 @@ _AT_ONCE = ("status", "shutdown")
 _NAMES = {typed: command.name for command in COMMANDS for typed in (command.name, *command.short)}
 
 
-def main(host: str = "localhost", port: int = 8319, token: str | None = None) -> int:
+def main(host: str = "localhost", port: int = 8319, token: str | None = None, path: str = "") -> int:
     """Open the console on this terminal until it is left; gives the exit code."""
     try:
         from prompt_toolkit.patch_stdout import patch_stdout
@@ -59,7 +60,7 @@ def main(host: str = "localhost", port: int = 8319, token: str | None = None) ->
         print("the console needs a terminal; a script takes 'pamiq-async pause' and the like", file=sys.stderr)
         return 1
 
-    client = ControlClient(host, port, token=token)
+    client = ControlClient(host, port, token=token, path=path)
 
     async def converse() -> None:
         async with client:
@@ -222,26 +223,6 @@ class Console:
                 session.app.exit(exception=EOFError())
 
 
-async def carry_out(client: ControlClient, name: str) -> str:
-    """Have the system carry out a command; gives what to tell the one who gave it."""
-    match name:
-        case "pause":
-            await client.pause()
-            return "paused"
-        case "resume":
-            await client.resume()
-            return "resumed"
-        case "save":
-            return f"saved {printable(await client.save_state())}"
-        case "shutdown":
-            await client.shutdown()
-            return "ended"
-        case "status":
-            return _table(as_rows(await client.report()))
-        case _:
-            raise ValueError(f"there is no command {name!r}")
-
-
 def _unknown(typed: str) -> str:
     near = difflib.get_close_matches(typed.lower(), [command.name for command in COMMANDS], n=1)
     meant = f", did you mean {near[0]!r}?" if near else "."
@@ -249,10 +230,4 @@ def _unknown(typed: str) -> str:
 
 
 def _help() -> str:
-    return _table((", ".join((command.name, *command.short)), command.help) for command in COMMANDS)
-
-
-def _table(rows: Iterable[tuple[str, str]]) -> str:
-    rows = list(rows)
-    width = max(len(name) for name, _ in rows)
-    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+    return in_columns((", ".join((command.name, *command.short)), command.help) for command in COMMANDS)

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from .text import as_rows
+from .text import as_rows, in_columns
 
 _COLOURS = {
     "active": "green",
@@ -21,19 +21,21 @@ _COLOURS = {
     "shutting down": "red",
     "ended": "red",
     "offline": "red",
+    "no answer": "yellow",
 }
 
 
 class Screen:
-    """Where reports are shown, in ``with``. What is no terminal gets one report below the other."""
+    """Where reports are shown, in ``with``. What is no terminal gets plain lines, one report below the other."""
 
     def __init__(self, title: str, console: Console | None = None) -> None:
         self._title = title
         self._console = Console() if console is None else console
         self._live = Live(console=self._console, auto_refresh=False)
+        self._plain_reports = 0
 
     def __enter__(self) -> Self:
-        if self._console.is_terminal:
+        if self._console.is_terminal and not self._console.is_dumb_terminal:
             self._live.start()
         return self
 
@@ -44,11 +46,18 @@ class Screen:
 
     def show(self, report: Mapping[str, Any]) -> None:
         """Draw a report in the place of the one before."""
+        if self._live.is_started:
+            self._live.update(self._drawn(report), refresh=True)
+            return
+        if self._plain_reports:
+            print(file=self._console.file)
+        self._plain_reports += 1
+        # Not by rich, which fills lines up to 80 columns and wraps what is longer.
+        print(self._title, in_columns(as_rows(report)), sep="\n", file=self._console.file, flush=True)
+
+    def _drawn(self, report: Mapping[str, Any]) -> Table:
         table = Table(title=Text(self._title, style="bold"), title_justify="left", box=None, show_header=False)
         for name, value in as_rows(report):
             style = _COLOURS.get(value, "") if name == "status" else ""
             table.add_row(Text(name, style="dim"), Text(value, style=style))
-        if self._live.is_started:
-            self._live.update(table, refresh=True)
-        else:
-            self._console.print(table)
+        return table

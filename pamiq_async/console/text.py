@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-_SECONDS = frozenset({"uptime", "mean", "p50", "p90", "p99", "max", "min", "seconds", "total"})
+_SECONDS = frozenset({"uptime", "mean", "p50", "p99", "max", "seconds", "total"})
 _PER_SECOND = frozenset({"step_rate"})
-_ONE_OF = {"trainings": "training", "buffers": "buffer"}
+_ONE_OF = {"trainings": "training", "buffers": "buffer"}  # figures by names that users gave
 
 
 def as_rows(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """A report, whatever figures it has, as names and values in the report's order."""
-    for key, value in report.items():
-        name = key.replace("_", " ")
-        if isinstance(value, Mapping) and any(isinstance(part, Mapping) for part in value.values()):
-            for part, figures in value.items():
-                row = f"{_ONE_OF[key]} {part}" if key in _ONE_OF else f"{name} {part.replace('_', ' ')}"
-                yield printable(row), printable(_as_value(part, figures))
-        else:
-            yield printable(name), printable(_as_value(key, value))
+    for name, value in _rows(report):
+        yield printable(name), printable(value)
+
+
+def in_columns(rows: Iterable[tuple[str, str]]) -> str:
+    """Rows as lines, the values below each other."""
+    rows = list(rows)
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
 
 
 def duration(seconds: float) -> str:
@@ -56,6 +57,20 @@ def size(amount: int) -> str:
 def printable(text: str) -> str:
     """`text` on one line and without control characters, which could steer the terminal."""
     return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
+
+
+def _rows(report: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in report.items():
+        name = prefix + key.replace("_", " ")
+        if not isinstance(value, Mapping) or not value:
+            yield name, _as_value(key, value)
+        elif key in _ONE_OF:
+            for part, figures in value.items():
+                yield f"{prefix}{_ONE_OF[key]} {part}", _as_value(key, figures)
+        elif any(isinstance(part, Mapping) for part in value.values()):
+            yield from _rows(value, f"{name} ")
+        else:
+            yield name, _as_value(key, value)
 
 
 def _as_value(key: str, value: Any) -> str:

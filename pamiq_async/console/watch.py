@@ -23,24 +23,30 @@ def watch(
 ) -> None:
     """Show a report every `interval` seconds.
 
-    It ends when the system has ended. A server that goes away without having said that its system shuts down (it
-    crashed, or was quicker than `interval`) is shown as "offline"; if it does not come back within `patience` seconds,
-    that was the end.
+    It ends when the system has ended: when its server says so, or is gone after it said that the system shuts down. A
+    server that goes away without that (it crashed, or was quicker than `interval`) is shown as "offline", one that is
+    there but does not tell as "no answer".
 
     Raises:
-        ControlCallError: nobody answered when asked first, or with something else than a report.
+        ServerUnreachable: nobody was there when asked first, or the server was gone for `patience` seconds.
+        AnswerTimeout: no answer came when asked first, or none for `patience` seconds.
+        ControlCallError: the answer was something else than a report.
     """
-    shown = report()
-    seen_at = clock()
-    while True:
-        show(shown)
-        if shown["status"] == SystemStatus.ENDED.value or clock() - seen_at > patience:
-            return
+    told = report()
+    told_at = clock()
+    show(told)
+    while told["status"] != SystemStatus.ENDED.value:
         sleep(interval)
         try:
-            shown = report()
-        except (ServerUnreachable, AnswerTimeout):
-            ended = shown["status"] == SystemStatus.SHUTTING_DOWN.value
-            shown = {"status": SystemStatus.ENDED.value if ended else "offline"}
+            told = report()
+        except (ServerUnreachable, AnswerTimeout) as error:
+            is_gone = isinstance(error, ServerUnreachable)
+            if is_gone and told["status"] == SystemStatus.SHUTTING_DOWN.value:
+                show({"status": SystemStatus.ENDED.value})
+                return
+            show({"status": "offline" if is_gone else "no answer"})
+            if clock() - told_at > patience:
+                raise
         else:
-            seen_at = clock()
+            told_at = clock()
+            show(told)

@@ -96,7 +96,7 @@ class Control:
         self._log_statistics = log_statistics
         self._commands: deque[tuple[Action, asyncio.Future[Any]]] = deque()
         self._refuses_commands = False
-        self._stage: SaveStage | None = None
+        self.stage: SaveStage | None = None  # of the save under way
         self._stage_changed = asyncio.Event()
         self._wanted_save: _Save | None = None
         self._begun_save: tuple[_Save, asyncio.Task[Path]] | None = None  # its components were captured
@@ -148,7 +148,7 @@ class Control:
 
     async def wait_while(self, stage: SaveStage) -> None:
         """Wait until no save is at this stage. Once commands are refused, none will begin."""
-        while self._stage is stage:
+        while self.stage is stage:
             await self._stage_changed.wait()
 
     def give_up_writing(self) -> None:
@@ -357,7 +357,7 @@ class Control:
             self._enter(None)
 
     def _enter(self, stage: SaveStage | None) -> None:
-        self._stage = stage
+        self.stage = stage
         self._stage_changed.set()
         self._stage_changed = asyncio.Event()
 

@@ -17,7 +17,7 @@ from .recording import DurationRecorder
 BATCH = 512
 """Steps on the lane after which their times are sorted in."""
 
-WORK_BETWEEN_YIELDS = 0.001
+WORK_BETWEEN_YIELDS = 0.0005
 """Seconds that steps which never wait may hold the loop."""
 
 
@@ -105,7 +105,7 @@ class InferenceRole(Role):
             self._owes_wait = True
 
     async def _act_on_loop(self) -> None:
-        """A run of steps from the loop, which gets its turn at least after every millisecond of work."""
+        """A run of steps from the loop, which gets its turn again and again."""
         gate, step, record, adjustor = self.gate, self._flow.arun, self._recorder.add, self._adjustor
         lockstep, limit = self._lockstep, self._lockstep.limit
         give_way_at = perf_counter() + WORK_BETWEEN_YIELDS

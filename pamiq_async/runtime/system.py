@@ -21,11 +21,12 @@ from . import wiring
 from .config import LaunchConfig
 from .control import Control, SaveStage
 from .ending import Ending, to_the_end
+from .final_state import save_final_state
 from .inference import InferenceRole
 from .interpreter import switch_interval
 from .lockstep import Lockstep
 from .recording import Recorder
-from .states import Draft, States
+from .states import States
 from .statistics import Statistics, as_address, as_figures, as_html, as_rows
 from .training import TrainingRole
 from .watchdog import Watchdog
@@ -322,7 +323,8 @@ class System:
         except asyncio.CancelledError:  # by the end of the loop, not by launch()
             logger.warning("the system's task was cancelled; shutting down")
             self.request_shutdown()
-        await self._ending.within_deadline(self._control.wait_while(SaveStage.CAPTURING))  # a snapshot must not move
+        if self._control.stage is SaveStage.CAPTURING:  # a snapshot must not move
+            await self._ending.within_deadline(self._control.wait_while(SaveStage.CAPTURING))
         self._gate.stop()
         self.clock.resume()
         if not await self._ending.within_deadline(self._control.wait_while(SaveStage.WRITING)):
@@ -352,33 +354,7 @@ class System:
             return
         self.clock.set_time_scale(1.0)
         self.clock.pause()
-        draft = await self._ending.bounded(self._capture(), "while saving the final state", roles)
-        if draft is None:
-            if self.error is None:
-                error = ShutdownTimeout(f"no final state was saved within {self.config.shutdown_timeout:g} s")
-                self._ending.record(error, "while saving the final state")
-        else:
-            reason = "shutdown" if self.error is None else "error"
-            try:
-                path = await self._states.commit(draft, reason)
-            except Exception as error:
-                self._ending.record(error, "while saving the final state")
-                await self._ending.bounded(self._retain(error), "in states_keeper", [])
-            else:
-                await self._ending.bounded(self._retain(path), "in states_keeper", [])
-
-    async def _capture(self) -> Draft:
-        draft = await self._states.capture()
-        await self._states.write(draft)
-        return draft
-
-    async def _retain(self, saved: Path | Exception) -> None:
-        with beside_roles(self._policies):
-            if isinstance(saved, Exception):
-                await self._states.tell_keeper_of_doubt(saved)
-            else:
-                await self._states.tell_keeper(saved)
-                await self._states.clean_up()
+        await save_final_state(self._states, self._ending, roles, self._policies)
 
     async def _close_policies(self) -> None:
         if self._policies.is_busy:

@@ -6,11 +6,13 @@ import asyncio
 import logging
 import math
 import re
+import reprlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import msgspec
 from aiohttp import hdrs, web
 
 from ..exceptions import PauseTimeout, SystemEnded
@@ -21,6 +23,9 @@ logger = logging.getLogger(__name__)
 
 ANSWER_WITHIN = 4.0
 """Seconds after which a command that is not done is answered with 202; older clients give up after five."""
+
+FIGURES_AGE = 0.1
+"""Seconds that figures may be old, so that clients who ask often cost little."""
 
 
 class Controllable(Protocol):
@@ -128,12 +133,19 @@ class _Calls:
         self._system = system
         self._queue_size = queue_size
         self._commands: set[asyncio.Task[Any]] = set()
+        self._figures: Mapping[str, Any] = {}
+        self._figures_time = -math.inf
 
     async def status(self, request: web.Request) -> web.Response:
         system = self._of(request)
         status = _status_for(request, system.status)
-        figures = _without_nan(system.figures()) if isinstance(system, Measurable) else {}
-        return web.json_response(status | figures | status)
+        now = asyncio.get_running_loop().time()
+        if now - self._figures_time > FIGURES_AGE:
+            self._figures = system.figures() if isinstance(system, Measurable) else {}
+            self._figures_time = now
+        # As JSON has no NaN and no infinity, msgspec writes null.
+        body = msgspec.json.encode({**status, **self._figures, **status}, enc_hook=_plain)
+        return web.Response(body=body, content_type="application/json", charset="utf-8")
 
     async def pause(self, request: web.Request) -> web.Response:
         return await self._carry_out(request, self._of(request).pause)
@@ -204,17 +216,13 @@ def _status_for(request: web.Request, status: SystemStatus) -> dict[str, Any]:
     return {"status": _NUMBERS[status], "name": status.value} if is_older_console else {"status": status.value}
 
 
-def _without_nan(figures: Any) -> Any:
-    """Plain data, with null for what JSON has no number for."""
-    match figures:
-        case float():
-            return figures if math.isfinite(figures) else None
-        case Mapping():
-            return {name: _without_nan(value) for name, value in figures.items()}
-        case list() | tuple():
-            return [_without_nan(value) for value in figures]
-        case _:
-            return figures
+def _plain(value: Any) -> Any:
+    """What msgspec does not know, in types that it does; float64 of NumPy is a float, too."""
+    if isinstance(value, float):
+        return float(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"figures have {reprlib.repr(value)}, which JSON has no word for")
 
 
 def _look_at_outcome(task: asyncio.Future[Any]) -> None:

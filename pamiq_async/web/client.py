@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
+from ipaddress import IPv4Address
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -38,6 +39,7 @@ CONNECT_WITHIN = 10.0
 
 _WAY_THERE_AND_BACK = 5.0  # seconds that an answer may take besides what the server was asked to wait
 _LONGEST_WAIT = 999_999_999  # seconds, as many digits as the server reads
+_LONGEST_ANSWER = 2**20  # bytes; a report of thousands of trainers is shorter
 
 _ERRORS: Mapping[int, type[PamiqError]] = {
     401: CallRefused,
@@ -60,9 +62,10 @@ class ControlClient:
         port: its port.
         token: its token, if it has one.
         timeout: seconds to wait for the outcome of a command, rounded up to whole ones, and for other answers.
+        path: below which a `control_app` is mounted, such as ``"/agent"``.
 
     Raises:
-        ValueError: `timeout` is not positive, or nobody could have such a host, port or token.
+        ValueError: `timeout` is not positive, or nobody could have such a host, port, token or path.
         ServerUnreachable: out of any call: nobody answers.
         NotAControlServer: out of any call: something else answers.
         CallRefused: out of any call: the token is missing or wrong, or the server wants no calls from here.
@@ -70,19 +73,25 @@ class ControlClient:
     """
 
     def __init__(
-        self, host: str = "localhost", port: int = 8319, *, token: str | None = None, timeout: float = 60.0
+        self,
+        host: str = "localhost",
+        port: int = 8319,
+        *,
+        token: str | None = None,
+        timeout: float = 60.0,
+        path: str = "",
     ) -> None:
         if not timeout > 0:
             raise ValueError(f"timeout is {timeout!r}; it must be a positive number of seconds, or inf")
         if token is not None and not re.fullmatch(r"[!-~]+", token):
             raise ValueError("token (not shown) must be None, or printable ASCII characters without spaces")
-        if not 0 < port <= 65535:
-            raise ValueError(f"port is {port!r}; it must be in 1..65535")
-        try:
-            self.url = URL.build(scheme="http", host=host, port=port)
-        except ValueError as error:
-            raise ValueError(f"host is {host!r}; it must be a name or an address, without a port: {error}") from None
-        self._headers = {"Accept": "application/json", "User-Agent": f"pamiq_async/{__version__}"}
+        self.url = _url(host, port, path)
+        # What is not compressed is not longer than it seems.
+        self._headers = {
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            "User-Agent": f"pamiq_async/{__version__}",
+        }
         if token is not None:
             self._headers["Authorization"] = f"Bearer {token}"
         self._timeout = timeout
@@ -93,7 +102,9 @@ class ControlClient:
             raise RuntimeError("this ControlClient is in use by another 'async with'; make one for each")
         # A connection for each call: one that was kept may belong to a server that is gone.
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(force_close=True), cookie_jar=aiohttp.DummyCookieJar()
+            connector=aiohttp.TCPConnector(force_close=True),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
         )
         return self
 
@@ -158,7 +169,7 @@ class ControlClient:
         """What the server answers, unless that is an error."""
         if self._session is None:
             raise RuntimeError("a ControlClient makes calls in 'async with ControlClient(...) as client' only")
-        limits = aiohttp.ClientTimeout(total=timeout, sock_connect=CONNECT_WITHIN)
+        limits = aiohttp.ClientTimeout(total=None if timeout == math.inf else timeout, sock_connect=CONNECT_WITHIN)
         try:
             async with self._session.request(
                 method,
@@ -168,9 +179,8 @@ class ControlClient:
                 allow_redirects=False,
             ) as response:
                 status, reason = response.status, response.reason
-                # What is no JSON may be long, or have no end.
-                body = await response.read() if response.content_type == "application/json" else b""
-        except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, UnicodeError) as error:
+                body = await self._read(response)
+        except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError) as error:
             raise self._unreachable(error) from error
         except aiohttp.ClientError as error:
             raise self._no_control_server("it does not speak HTTP") from error
@@ -184,6 +194,16 @@ class ControlClient:
                 raise _ERRORS[status](answer["error"])
         raise self._no_control_server(f"it answers {name} with {status} {reason}")
 
+    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+        """The body, if it is said to be JSON: what listens may send anything, also without end."""
+        body = bytearray()
+        if response.content_type == "application/json":
+            async for part in response.content.iter_any():
+                body += part
+                if len(body) > _LONGEST_ANSWER:
+                    raise self._no_control_server(f"its answer is longer than {_LONGEST_ANSWER >> 20} MiB")
+        return bytes(body)
+
     def _unreachable(self, error: Exception) -> ServerUnreachable:
         cause = getattr(error, "os_error", error)
         number = getattr(cause, "errno", None) or 0
@@ -195,6 +215,23 @@ class ControlClient:
 
     def _no_control_server(self, why: str) -> NotAControlServer:
         return NotAControlServer(f"what listens at {self.url} is no control server of pamiq_async: {why}")
+
+
+def _url(host: str, port: int, path: str) -> URL:
+    """Where the calls are; refuses what aiohttp or a look-up of the name would refuse later, and less clearly."""
+    if not 0 < port <= 65535:
+        raise ValueError(f"port is {port!r}; it must be in 1..65535")
+    if path and not path.startswith("/"):
+        raise ValueError(f"path is {path!r}; it must begin with '/'")
+    try:
+        url = URL.build(scheme="http", host=host, port=port)
+        name = url.raw_host or ""
+        if name.replace(".", "").isdigit():
+            IPv4Address(name)  # other ways to write one, such as 127.1, are not everybody's
+        name.encode("idna")
+    except ValueError as error:
+        raise ValueError(f"host is {host!r}; it must be a name or an address, without a port: {error}") from None
+    return url.with_path(path.rstrip("/"))
 
 
 def _as_object(body: bytes) -> dict[str, Any] | None:
@@ -217,9 +254,15 @@ class BlockingControlClient:
     """
 
     def __init__(
-        self, host: str = "localhost", port: int = 8319, *, token: str | None = None, timeout: float = 60.0
+        self,
+        host: str = "localhost",
+        port: int = 8319,
+        *,
+        token: str | None = None,
+        timeout: float = 60.0,
+        path: str = "",
     ) -> None:
-        self._client = partial(ControlClient, host, port, token=token, timeout=timeout)
+        self._client = partial(ControlClient, host, port, token=token, timeout=timeout, path=path)
         self.url = self._client().url
 
     def __enter__(self) -> Self:

@@ -35,6 +35,13 @@ def ours() -> dict[str, float]:
     }
 
 
+def with_uvloop() -> dict[str, float]:
+    import uvloop
+
+    on_loop, lag = uvloop.run(all_async())
+    return {"async def": on_loop, "loop lag p99": lag, "mixed": uvloop.run(mixed())}
+
+
 async def all_async() -> tuple[float, float]:
     from pamiq_async import Agent, Environment, Interaction
 
@@ -129,7 +136,7 @@ async def bare_hops() -> float:
 
 
 BENCHMARK = Benchmark(
-    {OURS: ours, "pamiq_core": of_a_package("pamiq_core"), "limit": limit},
+    {OURS: ours, "pamiq_core": of_a_package("pamiq_core"), "limit": limit, "uvloop": with_uvloop},
     [
         Row(
             "1",

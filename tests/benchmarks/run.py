@@ -68,6 +68,8 @@ def measure(name: str, benchmark: Benchmark, python: str, rounds: int, has_core:
         for variant in benchmark.variants:
             if variant == "pamiq_core" and not has_core:
                 continue
+            if variant == "uvloop" and not any(found.startswith("uvloop ") for found in versions(python, ["uvloop"])):
+                continue
             print(f"{name}, {variant}: round {number + 1} of {rounds}", file=sys.stderr)
             command = [python, str(HERE / f"bench_{name}.py"), variant]
             result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
@@ -79,8 +81,8 @@ def measure(name: str, benchmark: Benchmark, python: str, rounds: int, has_core:
 
 
 def table(rows: list[tuple[Row, Figures]]) -> Iterator[str]:
-    yield "| | what | pamiq_async | compared with | ratio | goal | |"
-    yield "|---|---|---|---|---|---|---|"
+    yield "| | what | pamiq_async | on uvloop | compared with | ratio | goal | |"
+    yield "|---|---|---|---|---|---|---|---|"
     for row, figures in rows:
         ours = figures[OURS].get(row.figure)
         if not ours:
@@ -94,7 +96,9 @@ def table(rows: list[tuple[Row, Figures]]) -> Iterator[str]:
                 compared = f"{goal.name} {row.show(theirs)}" if theirs else "–"
                 ratio = f"{value:.3g} ×" if theirs else ""
                 met = "✓" if goal.is_met(value) else "missed"
-            first = (row.number, row.what, row.show(ours)) if number == 0 else ("", "", "")
+            on_uvloop = figures["uvloop"].get(row.figure)
+            told = (row.number, row.what, row.show(ours), row.show(on_uvloop) if on_uvloop else "")
+            first = told if number == 0 else ("", "", "", "")
             yield f"| {' | '.join([*first, compared, ratio, goal.text(row.unit), met])} |"
 
 
@@ -104,7 +108,7 @@ def heading(rounds: int, with_core: str | None) -> Iterator[str]:
     yield (
         f"Measured on {datetime.date.today().isoformat()} on {cores} cores of {processor()}, "
         f"Linux {platform.release()}; medians of {rounds} runs, in parentheses the least and the largest. "
-        f"{' '.join(versions(with_core or sys.executable, ['pamiq-core', 'numpy', 'aiohttp', 'cpprb']))}. "
+        f"{' '.join(versions(with_core or sys.executable, ['pamiq-core', 'numpy', 'aiohttp', 'cpprb', 'uvloop']))}. "
         f"Rows with PyTorch: {' '.join(versions(sys.executable, ['torch', 'numpy']))}."
     )
 
@@ -134,7 +138,7 @@ def environment() -> str | None:
         print(f"making {ENVIRONMENT}", file=sys.stderr)
         shutil.rmtree(ENVIRONMENT, ignore_errors=True)
         subprocess.run([base, "-m", "venv", str(ENVIRONMENT)], check=True)
-        packages = ["pamiq-core==0.6.0", "numpy", "cpprb", "psutil", "-e", str(ROOT)]
+        packages = ["pamiq-core==0.6.0", "numpy", "cpprb", "psutil", "uvloop", "-e", str(ROOT)]
         subprocess.run([str(python), "-m", "pip", "install", "-q", *packages], check=True)
         (ENVIRONMENT / "complete").touch()
     return str(python)

@@ -11,12 +11,16 @@ import contextlib
 import importlib
 import itertools
 import math
+import os
 import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
+
+# Before NumPy is imported: trainers have one core, in either package.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 
 def load(package: str) -> ModuleType:
@@ -140,8 +144,12 @@ def python_training() -> Callable[[], None]:
     return train
 
 
-def numpy_training() -> Callable[[], None]:
-    """A batch of about 10 ms that leaves the interpreter to others most of the time, as PyTorch does."""
+def numpy_training(between: Callable[[], None] = lambda: None) -> Callable[[], None]:
+    """A batch of about 10 ms on one core that leaves the interpreter to others most of the time, as PyTorch does.
+
+    Args:
+        between: called every few milliseconds.
+    """
     import numpy as np
 
     matrix = np.random.default_rng(0).normal(size=(400, 400))
@@ -150,6 +158,7 @@ def numpy_training() -> Callable[[], None]:
         end = time.perf_counter() + 0.01
         while time.perf_counter() < end:
             np.dot(matrix, matrix)
+            between()
 
     return train
 

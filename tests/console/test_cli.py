@@ -21,7 +21,9 @@ from aiohttp.test_utils import TestServer
 
 from pamiq_async import SystemStatus, __version__, start
 from pamiq_async.console import cli
+from pamiq_async.exceptions import ServerUnreachable
 from pamiq_async.state_persistence import PersistentStateMixin, StateStore
+from pamiq_async.web import control_app
 from pamiq_async.web.server import serve
 from tests.fakes import Log, fake_interaction
 
@@ -178,6 +180,30 @@ async def test_a_token_is_taken_from_the_command_line_or_the_environment(
     assert given == known == (0, "paused\n", "")
 
 
+async def test_a_token_that_nobody_could_have_does_not_matter_where_none_is_needed(
+    run: Run, states_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(cli.TOKEN_VARIABLE, "open sesame")
+
+    assert (await run("states", states_dir)).code == 0
+    assert (await run("status")).code == 2
+
+
+async def test_calls_may_be_below_a_path(run: Run, system: FakeSystem) -> None:
+    app = web.Application()
+    app.add_subapp("/agent", control_app(system))
+    async with TestServer(app) as server:
+        address = ("--host", "127.0.0.1", "--port", server.port)
+
+        assert await run("pause", *address, "--path", "/agent") == (0, "paused\n", "")
+        assert (await run("pause", *address)).code == 3
+
+
+async def test_a_timeout_may_be_infinite(run: Run, address: tuple[str, ...]) -> None:
+    assert (await run("--timeout", "inf", "status", *address)).code == 0
+    assert (await run("--timeout", "inf", "pause", *address)).code == 0
+
+
 async def test_a_real_system_is_steered(run: Run, tmp_path: Path) -> None:
     config = {"states_dir": tmp_path / "states", "web_api_address": ("localhost", 0)}
     async with start(fake_interaction(Log()), {}, {}, {}, config) as system:
@@ -269,7 +295,13 @@ async def test_what_a_server_says_is_printed_on_one_line_and_does_not_steer_the_
         (["states"], "the following arguments are required: DIR"),
         (["states", "/no/such/place"], "there is no directory '/no/such/place'"),
         (["watch", "--interval", "-1"], "'-1' is not a positive number of seconds"),
+        (["watch", "--interval", "inf"], "'inf' is more than a day"),
+        (["watch", "--interval", "soon"], "invalid number of seconds value: 'soon'"),
+        (["status", "--path", "agent"], "path is 'agent'; it must begin with '/'"),
         (["console", "--json"], "unrecognized arguments: --json"),
+        (["--json", "console"], "console takes no --json"),
+        (["--timeout", "5", "keyboard"], "keyboard takes no --timeout"),
+        (["--host", "robot", "states", "."], "states takes no --host"),
     ],
 )
 async def test_a_command_line_that_makes_no_sense_is_exit_code_2(run: Run, arguments: list[str], message: str) -> None:
@@ -335,6 +367,25 @@ async def test_watch_draws_the_figures(run: Run, system: FakeSystem, address: tu
     ]
 
 
+async def test_a_system_that_is_gone_without_a_shutdown_is_exit_code_3(
+    run: Run, system: FakeSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = [{"status": "active"}, ServerUnreachable("nobody there")]
+
+    def report(_: object) -> dict[str, Any]:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(cli.BlockingControlClient, "report", report)
+
+    code, out, err = await run("watch", "--json", "--interval", "0.01", "--patience", "0.001")
+
+    assert [json.loads(line)["status"] for line in out.splitlines()] == ["active", "offline"]
+    assert (code, err) == (3, "pamiq-async watch: nobody there\n")
+
+
 async def test_watching_nobody_is_exit_code_3(run: Run) -> None:
     assert (await run("watch", "--host", "127.0.0.1", "--port", "1", "--json")).code == 3
 
@@ -389,8 +440,8 @@ async def test_console_opens_the_prompt(run: Run, monkeypatch: pytest.MonkeyPatc
     asked: list[object] = []
     monkeypatch.setattr("pamiq_async.console.prompt.main", lambda *arguments: asked.append(arguments) or 7)
 
-    assert (await run("console", "--host", "robot", "--port", "99", "--token", "open")).code == 7
-    assert asked == [("robot", 99, "open")]
+    assert (await run("console", "--host", "robot", "--port", "99", "--token", "open", "--path", "/agent")).code == 7
+    assert asked == [("robot", 99, "open", "/agent")]
 
 
 async def test_keyboard_hands_on_the_keys_that_are_given(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -406,8 +457,8 @@ async def test_keyboard_hands_on_the_keys_that_are_given(run: Run, monkeypatch: 
     await run("keyboard", "--pause-keys", "f8", "--quit-keys", "f9")
 
     assert asked == [
-        (("localhost", 8319, None), {}),
-        (("localhost", 8319, None), {"pause_keys": "f8", "quit_keys": "f9"}),
+        (("localhost", 8319, None, ""), {}),
+        (("localhost", 8319, None, ""), {"pause_keys": "f8", "quit_keys": "f9"}),
     ]
 
 

@@ -47,18 +47,30 @@ def test_the_cursor_is_back_afterwards() -> None:
     assert drawn.getvalue().index("\x1b[?25l") < drawn.getvalue().index("\x1b[?25h")
 
 
-def test_a_pipe_gets_plain_text_one_report_below_the_other() -> None:
+def test_a_pipe_gets_plain_lines_one_report_below_the_other() -> None:
     pipe, drawn = console(is_terminal=False)
 
     with Screen("localhost:8319", pipe) as screen:
-        screen.show(REPORT)
+        screen.show({**REPORT, "words": "long " * 20})
         screen.show({"status": "offline"})
 
-    assert [line.split() for line in drawn.getvalue().splitlines()] == [
-        ["localhost:8319"],
-        ["status", "active"],
-        ["steps", "12"],
-        ["training", "[red]coach", "count", "3"],
-        ["localhost:8319"],
-        ["status", "offline"],
+    assert drawn.getvalue().splitlines() == [
+        "localhost:8319",
+        "status               active",
+        "steps                12",
+        "training [red]coach  count 3",
+        "words                " + " ".join(["long"] * 20),
+        "",
+        "localhost:8319",
+        "status  offline",
     ]
+
+
+def test_a_terminal_that_can_only_append_gets_plain_lines_as_well() -> None:
+    drawn = io.StringIO()
+    terminal = Console(file=drawn, force_terminal=True, width=60, _environ={"TERM": "dumb"})
+
+    with Screen("localhost:8319", terminal) as screen:
+        screen.show({"status": "active"})
+
+    assert drawn.getvalue() == "localhost:8319\nstatus  active\n"

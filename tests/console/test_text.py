@@ -56,7 +56,7 @@ def test_a_report_of_a_system_reads_well() -> None:
         "step_rate": 99.96,
         "step_times": {"count": 1230, "mean": 0.000123, "p99": 0.0012, "max": None},
         "overruns": 0,
-        "recent": {"seconds": 60.0, "step_times": {"mean": 0.000123}, "trainings": {"coach": {"count": 2}}},
+        "recent": {"seconds": 60.0, "step_times": {"mean": 0.000123}, "trainings": {"trainer_0": {"count": 2}}},
         "trainings": {"my_coach": {"count": 12, "total": 3.4}},
         "buffers": {"throws": {"size": 10, "added": 1230}},
         "empty": {},
@@ -73,12 +73,24 @@ def test_a_report_of_a_system_reads_well() -> None:
         ("overruns", "0"),
         ("recent seconds", "1 min 00 s"),
         ("recent step times", "mean 123 µs"),
-        ("recent trainings", "coach count 2"),
+        ("recent training trainer_0", "count 2"),
         ("training my_coach", "count 12, total 3.4 s"),
         ("buffer throws", "size 10, added 1230"),
         ("empty", "–"),
         ("is busy", "yes"),
         ("load", "0.25, 1"),
+    ]
+
+
+def test_names_that_users_gave_are_left_as_they_are() -> None:
+    figures = {"trainer_0": {"count": 1, "total": 0.5}, "mean": {"count": 2, "total": 60.0}}
+
+    assert list(as_rows({"trainings": figures, "recent": {"trainings": figures}, "buffers": {}})) == [
+        ("training trainer_0", "count 1, total 500 ms"),
+        ("training mean", "count 2, total 1 min 00 s"),
+        ("recent training trainer_0", "count 1, total 500 ms"),
+        ("recent training mean", "count 2, total 1 min 00 s"),
+        ("buffers", "–"),
     ]
 
 

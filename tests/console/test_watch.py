@@ -10,6 +10,7 @@ from pamiq_async.console.watch import watch
 from pamiq_async.exceptions import AnswerTimeout, CallRefused, ControlCallError, ServerUnreachable
 
 GONE = ServerUnreachable("nobody there")
+SLOW = AnswerTimeout("no answer within 5 s")
 
 
 class Watched:
@@ -57,12 +58,32 @@ def test_a_server_that_is_gone_may_come_back() -> None:
 
 
 def test_patience_with_a_server_that_is_gone_has_an_end() -> None:
-    assert Watched("active", GONE, GONE, GONE).watch(patience=2.5) == ["active", "offline", "offline", "offline"]
-    assert Watched("active", *[GONE] * 6).watch(interval=0.5, patience=2.5) == ["active", *["offline"] * 6]
+    watched = Watched("active", *[GONE] * 6)
+
+    with pytest.raises(ServerUnreachable):
+        watched.watch(interval=0.5, patience=2.5)
+
+    assert watched.shown == ["active", *["offline"] * 6]
+    assert watched.now == 103.0
 
 
-def test_a_server_that_does_not_answer_is_offline() -> None:
-    assert Watched("active", AnswerTimeout("..."), "ended").watch() == ["active", "offline", "ended"]
+def test_a_server_that_does_not_answer_is_not_gone() -> None:
+    assert Watched("active", SLOW, "ended").watch() == ["active", "no answer", "ended"]
+
+
+def test_a_system_that_is_slow_to_shut_down_has_not_ended() -> None:
+    watched = Watched("shutting down", SLOW, "shutting down", SLOW, GONE)
+
+    assert watched.watch() == ["shutting down", "no answer", "shutting down", "no answer", "ended"]
+
+
+def test_patience_with_a_server_that_does_not_answer_has_an_end() -> None:
+    watched = Watched("shutting down", *[SLOW] * 3)
+
+    with pytest.raises(AnswerTimeout):
+        watched.watch(patience=2.5)
+
+    assert watched.shown == ["shutting down", *["no answer"] * 3]
 
 
 def test_nobody_there_at_first_is_an_error() -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import logging
 import math
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import anyio
+import numpy as np
 import pytest
 from aiohttp import web
 
@@ -132,7 +135,46 @@ async def test_what_is_not_a_number_is_null(system: Any, client_of: Any) -> None
     answer = await (await client.get("/api/status")).text()
 
     # Python's own parser would take the NaN of a careless server, others do not.
-    assert answer == '{"status": "active", "mean": null, "times": {"max": null, "min": [null, 0.5]}}'
+    assert answer == '{"status":"active","mean":null,"times":{"max":null,"min":[null,0.5]}}'
+
+
+async def test_figures_may_be_of_types_like_those_of_json(system: Any, client_of: Any) -> None:
+    client = await client_of(control_app(system))
+    system.figures = lambda: {"mean": np.float64(0.5), "max": np.float64(math.nan), "times": MappingProxyType({"n": 1})}
+
+    answer = await (await client.get("/api/status")).json()
+
+    assert answer == {"status": "active", "mean": 0.5, "max": None, "times": {"n": 1}}
+
+
+async def test_figures_are_asked_for_no_more_than_ten_times_a_second(system: Any, client_of: Any) -> None:
+    client = await client_of(control_app(system))
+    asked = itertools.count()
+    system.figures = lambda: {"asked": next(asked)}
+
+    answers = [await (await client.get("/api/status")).json() for _ in range(2)]
+
+    assert answers == [{"status": "active", "asked": 0}] * 2
+
+
+async def test_the_status_is_never_old(system: Any, client_of: Any) -> None:
+    client = await client_of(control_app(system))
+    system.figures = lambda: {"steps": 12}
+    await client.get("/api/status")
+    system.status = SystemStatus.PAUSED
+
+    assert await (await client.get("/api/status")).json() == {"status": "paused", "steps": 12}
+
+
+async def test_figures_are_asked_for_again_later(system: Any, client_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "FIGURES_AGE", -1.0)  # at once
+    client = await client_of(control_app(system))
+    asked = itertools.count()
+    system.figures = lambda: {"asked": next(asked)}
+
+    answers = [await (await client.get("/api/status")).json() for _ in range(2)]
+
+    assert [answer["asked"] for answer in answers] == [0, 1]
 
 
 # --- Consoles of pamiq-core -------------------------------------------------------------------------------
