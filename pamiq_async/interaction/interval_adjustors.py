@@ -14,12 +14,15 @@ from ..roles import apace_until, pace_until
 
 STALL_PERIODS = 3
 
+STALL_SECONDS = 0.02
+"""Real seconds; for less, an operating system keeps a thread waiting for a core any time."""
+
 
 class IntervalAdjustor(ABC):
     """Waits between steps such that they start `interval - offset` seconds of system time apart.
 
     Steps are due at absolute times: a late step does not shift those after it, so the mean rate is exact. After a
-    stall of three periods or more the schedule starts anew; it does not race to catch up.
+    stall of three periods or more, and of 20 ms, the schedule starts anew; it does not race to catch up.
 
     Args:
         interval: seconds between the starts of two steps.
@@ -85,8 +88,9 @@ class IntervalAdjustor(ABC):
         now = time.perf_counter()
         since_last, self._last_start = now - self._last_start, now
         period = self.interval - self.offset
+        late = now - self._deadline
         self._deadline += period
-        if now >= self._deadline + (STALL_PERIODS - 1) * period:  # also when it was never reset
+        if late >= max(STALL_PERIODS * period, STALL_SECONDS * time.get_time_scale()):  # also when it was never reset
             self._deadline = now + period
         return since_last
 

@@ -55,6 +55,21 @@ def test_after_a_stall_of_three_periods_the_schedule_starts_anew(late: float, ne
     assert clock.now - start == due + next_start
 
 
+@pytest.mark.parametrize("scale", [1.0, 4.0])
+@pytest.mark.parametrize(("late_ms", "is_stall"), [(5, False), (19, False), (21, True), (300, True)])
+def test_at_short_intervals_a_stall_also_lasts_twenty_real_milliseconds(
+    late_ms: int, is_stall: bool, scale: float, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "get_time_scale", lambda: scale)
+    adjustor = SleepIntervalAdjustor(0.001)
+    start = adjustor.reset()
+    clock.now += 0.001 + scale * late_ms / 1000
+
+    adjustor.adjust()  # at once
+
+    assert adjustor.deadline - start == pytest.approx(0.001 + scale * late_ms / 1000 + 0.001 if is_stall else 0.002)
+
+
 def test_the_offset_is_taken_off_each_interval(clock: Any) -> None:
     adjustor = SleepIntervalAdjustor(1.0, offset=0.25)
     start = adjustor.reset()
