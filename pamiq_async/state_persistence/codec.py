@@ -11,7 +11,9 @@ import importlib
 import math
 import pickle
 import re
+import struct
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -36,12 +38,15 @@ def save(value: Any, path: Path) -> type | None:
     Returns:
         None if the file is data; the type because of which it had to be pickled.
     """
+    data = path.with_name(path.name + MSGPACK_SUFFIX)
     try:
-        content, suffix, kind = encode(value), MSGPACK_SUFFIX, None
+        with data.open("wb") as file:
+            file.writelines(_pieces(value, 0))
     except _NotData as error:
-        content, suffix, kind = pickle.dumps(value), PICKLE_SUFFIX, error.kind
-    path.with_name(path.name + suffix).write_bytes(content)
-    return kind
+        data.unlink()
+        path.with_name(path.name + PICKLE_SUFFIX).write_bytes(pickle.dumps(value))
+        return error.kind
+    return None
 
 
 def load(path: Path, kind: type[T] = object) -> T:  # type: ignore[assignment]  # object: whatever it is
@@ -100,8 +105,27 @@ class _NotData(Exception):
 
 def encode(value: Any) -> bytes:
     """`value` as msgpack."""
+    return b"".join(_pieces(value, 0))
+
+
+def _pieces(value: Any, depth: int) -> Iterator[bytes]:
+    """`value` as msgpack, in pieces: a long list would take much memory, and hold the interpreter for long, as one."""
+    if type(value) is list and len(value) > _PIECE:
+        yield struct.pack(">BI", 0xDD, len(value))  # an array of so many, which follow
+        for start in range(0, len(value), _PIECE):
+            yield b"".join([_encoded(item, depth + 1) for item in value[start : start + _PIECE]])
+    elif type(value) is dict and depth < 3 and all(type(key) is str for key in value):
+        yield struct.pack(">BI", 0xDF, len(value))  # a map
+        for key, item in value.items():
+            yield _encoded(key, depth + 1)
+            yield from _pieces(item, depth + 1)
+    else:
+        yield _encoded(value, depth)
+
+
+def _encoded(value: Any, depth: int) -> bytes:
     try:
-        return _encoder.encode(_to_data(value, 0))
+        return _encoder.encode(_to_data(value, depth))
     except UnicodeEncodeError:  # lone surrogates, which UTF-8 can't hold
         raise _NotData(str) from None
 
@@ -119,6 +143,7 @@ def decode(content: bytes, *, source: str = "value") -> Any:
 
 
 _encoder = msgspec.msgpack.Encoder()
+_PIECE = 256  # items
 _MAX_DEPTH = 100
 _MAX_INT_BYTES = 1024 * 1024  # reading one takes thrice its memory
 

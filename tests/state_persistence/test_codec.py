@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tracemalloc
 from enum import IntEnum
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -396,3 +397,16 @@ def test_decoding_never_unpickles() -> None:
 
     decode_or_refuse(pickle.dumps(Bomb()))
     decode_or_refuse(pack(Ext(ARRAY, pack(["|O", [1], pickle.dumps(Bomb())]))))
+
+
+@pytest.mark.parametrize("count", [255, 256, 257, 1000])
+def test_long_lists_come_back_as_they_were(count: int, tmp_path: Path) -> None:
+    value = {"columns": {"a": [(number, "x") for number in range(count)], "b": []}, "list": list(range(count))}
+    assert codec.save(value, tmp_path / "value") is None
+    assert codec.load(tmp_path / "value") == value
+    assert codec.encode(value) == (tmp_path / "value.msgpack").read_bytes()
+
+
+def test_an_object_at_the_end_of_a_long_list_leaves_no_file_of_data(tmp_path: Path) -> None:
+    assert codec.save([*range(1000), Fraction(1, 3)], tmp_path / "value") is Fraction
+    assert [path.name for path in tmp_path.iterdir()] == ["value.pickle"]
