@@ -145,8 +145,13 @@ def environment() -> str | None:
 
 
 def find_python() -> str | None:
+    """One that works: a version manager's may be no more than a promise."""
     candidates = [shutil.which("python3.12"), *map(str, Path.home().glob(".pyenv/versions/3.12.*/bin/python"))]
-    return next((candidate for candidate in candidates if candidate), None)
+    return next((found for found in candidates if found and not call([found, "-c", "import venv"])), None)
+
+
+def call(command: list[str]) -> int:
+    return subprocess.run(command, capture_output=True).returncode
 
 
 def parse() -> argparse.Namespace:
