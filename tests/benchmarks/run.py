@@ -83,10 +83,12 @@ def measure(name: str, benchmark: Benchmark, python: str, rounds: int, has_core:
 def table(rows: list[tuple[Row, Figures]]) -> Iterator[str]:
     yield "| | what | pamiq_async | on uvloop | compared with | ratio | goal | |"
     yield "|---|---|---|---|---|---|---|---|"
-    for row, figures in rows:
+    for row, figures in sorted(rows, key=lambda entry: entry[0].order()):
         ours = figures[OURS].get(row.figure)
         if not ours:
             continue
+        if not row.goals:
+            yield f"| {row.number} | {row.what} | {row.show(ours)} | | | | | |"
         for number, goal in enumerate(row.goals):
             theirs = figures[goal.against].get(goal.figure or row.figure) if goal.against else None
             if goal.against and not theirs:

@@ -54,6 +54,10 @@ class Row(NamedTuple):
     unit: str
     goals: Sequence[Goal]
 
+    def order(self) -> tuple[int, str]:
+        """By number; what has none comes last."""
+        return (int(self.number), "") if self.number.isdigit() else (1000, self.number)
+
     def show(self, values: Sequence[float]) -> str:
         """Median, least and largest."""
         median, least, largest = (number(value) for value in (statistics.median(values), min(values), max(values)))
