@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import pickle
 import pickletools
 import re
@@ -9,7 +11,7 @@ import struct
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
@@ -76,6 +78,8 @@ _GLOBALS = re.compile(
 
 def _check_archive(path: Path) -> None:
     """Check that an archive is stored as it is, and what its pickle will import."""
+    with path.open("rb") as file:
+        _check_directory(file)
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
         names = {entry.filename.casefold() for entry in entries}
@@ -86,11 +90,58 @@ def _check_archive(path: Path) -> None:
         if sum(entry.file_size for entry in entries) > path.stat().st_size:
             raise ValueError("files that are larger than the archive")
         (pickled,) = (entry for entry in entries if entry.filename.split("/", 1)[-1] == "data.pkl")
-        for opcode, argument, _ in pickletools.genops(archive.read(pickled)):
+        for opcode, argument, _ in pickletools.genops(_ShortLines(archive.read(pickled))):
             if opcode.name == "PROTO" and argument != 2:
                 raise ValueError(f"a pickle of protocol {argument}")
             if opcode.name == "GLOBAL" and not _GLOBALS.fullmatch(str(argument)):
                 raise ValueError(f"it imports {argument!r}")
+
+
+class _ShortLines(io.BytesIO):
+    """A pickle whose lines, which are names, are short: each is held several times while it is read."""
+
+    def readline(self, size: int | None = -1) -> bytes:
+        line = super().readline(_MAX_NAME)
+        if len(line) == _MAX_NAME:
+            raise ValueError(f"a name of {_MAX_NAME} characters or more")
+        return line
+
+
+def _check_directory(file: BinaryIO) -> None:
+    """Check that an archive's directory is where PyTorch writes it, with no more of text in it than names.
+
+    Who reads an archive takes several times the memory of its directory.
+    """
+    length = file.seek(0, os.SEEK_END)
+    if length < _END.size + _LOCATOR.size:
+        raise ValueError("too short for an archive")
+    file.seek(end := length - _END.size)
+    signature, size, start, comment = _END.unpack(file.read(_END.size))
+    if signature != b"PK\5\6" or comment:
+        raise ValueError("not an archive as PyTorch writes it")
+    file.seek(end - _LOCATOR.size)
+    signature, position = _LOCATOR.unpack(file.read(_LOCATOR.size))
+    if signature == b"PK\6\7":
+        if position > length:
+            raise ValueError("its directory is not at its end")
+        file.seek(end := position)
+        signature, size, start = _LARGE_END.unpack(file.read(_LARGE_END.size))
+    if start + size != end:
+        raise ValueError("its directory is not at its end")
+    file.seek(start)
+    while file.tell() < end:
+        signature, name, extra, comment = _ENTRY.unpack(file.read(_ENTRY.size))
+        if signature != b"PK\1\2" or name > _MAX_NAME or extra > _MAX_EXTRA or comment:
+            raise ValueError("its directory holds more than names")
+        file.seek(name + extra, os.SEEK_CUR)
+
+
+# Of the ZIP format's records what matters here (APPNOTE 4.3.12, 4.3.14 to 4.3.16).
+_ENTRY = struct.Struct("<4s24x3H12x")  # signature; lengths of name, extra field and comment
+_LARGE_END = struct.Struct("<4s36x2Q")  # signature; size and start of the directory
+_LOCATOR = struct.Struct("<4s4xQ4x")  # signature; where the record above is
+_END = struct.Struct("<4s8x2LH")  # signature; size and start of the directory, length of the comment
+_MAX_NAME, _MAX_EXTRA = 255, 64
 
 
 def _tensors(value: Any) -> Iterator[torch.Tensor]:

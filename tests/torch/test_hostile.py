@@ -197,7 +197,9 @@ def test_no_file_takes_more_than_twice_its_size(name: str, saved: Path) -> None:
         with contextlib.suppress(InvalidState):  # once before, so that what is imported does not count
             load(saved / name[0])
         grown = growth_of_memory(lambda: load(saved / name[0]))
-        assert grown < 2 * len(content) + 8_000_000, kind
+        # PyTorch holds a text as the file's bytes, as a piece of them and as a str, so that one takes thrice its size.
+        factor = 4 if kind == "archive with a long name" else 2
+        assert grown < factor * len(content) + 8_000_000, kind
 
 
 def big_archives(size: int) -> dict[str, bytes]:
@@ -256,3 +258,25 @@ def test_what_two_tensors_share_is_counted_once(tmp_path: Path) -> None:
     tensor = torch.arange(1000.0)
     (tmp_path / "x").write_bytes(saved_by_torch([tensor, tensor[:500], tensor[500:], tensor.view(10, 100)]))
     assert torch.equal(load_data(tmp_path / "x")[0], tensor)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda whole: whole[:30], "too short for an archive"),
+        (lambda whole: b"junk" + whole, "not at its end"),
+        (lambda whole: whole[:-2] + b"\x01\x00" + b"x", "not an archive as PyTorch writes it"),
+        (lambda whole: whole.replace(b"data.pkl", b"d" * 8), "can't be read"),
+    ],
+)
+def test_an_archive_is_as_pytorch_writes_it(damage: Callable[[bytes], bytes], message: str, tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(damage(saved_by_torch({"a": torch.ones(2)})))
+    with pytest.raises(InvalidState, match=message):
+        load_data(tmp_path / "x")
+
+
+def test_a_directory_of_an_archive_holds_short_names(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "x", "w") as archive:
+        archive.writestr("a" * 1000, b"")
+    with pytest.raises(InvalidState, match="holds more than names"):
+        load_data(tmp_path / "x")
