@@ -7,6 +7,7 @@ component is touched.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -257,12 +258,17 @@ def _check_file_name(name: str) -> None:
 _MAX_DEPTH = 100
 
 
+_NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
+
+
 def _is_directory(path: str | Path) -> bool:
     try:
         return stat.S_ISDIR(os.stat(path).st_mode)
-    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a path with a zero byte in it
+    except ValueError:  # a path with a zero byte in it
         return False
     except OSError as error:
+        if error.errno in _NOT_THERE:
+            return False
         raise InvalidState(f"{path}: can't be read: {error}") from error
 
 
