@@ -53,12 +53,17 @@ def main() -> None:
         python = sys.executable if benchmark.needs_torch or with_core is None else with_core
         figures = measure(name, benchmark, python, arguments.rounds, with_core is not None)
         rows += [(row, figures) for row in benchmark.rows]
-    text = "\n".join([*heading(arguments.rounds, with_core), "", *table(rows)])
+        text = "\n".join([*heading(arguments.rounds, with_core), "", *table(rows)])
+        if arguments.write:  # what is measured by now, should a later one fail
+            write(text)
     print(text)
-    if arguments.write:
-        before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-        _, _, after = rest.partition(END)
-        PAGE.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
+
+
+def write(text: str) -> None:
+    """Put it between the marks of the page."""
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    PAGE.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
 
 
 def measure(name: str, benchmark: Benchmark, python: str, rounds: int, has_core: bool) -> Figures:
@@ -73,8 +78,8 @@ def measure(name: str, benchmark: Benchmark, python: str, rounds: int, has_core:
             print(f"{name}, {variant}: round {number + 1} of {rounds}", file=sys.stderr)
             command = [python, str(HERE / f"bench_{name}.py"), variant]
             result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-            if result.returncode:
-                raise SystemExit(f"{' '.join(command)} failed:\n{result.stderr}")
+            if not result.stdout:  # a process that dies while it ends has measured all the same
+                raise SystemExit(f"{' '.join(command)} failed with {result.returncode}:\n{result.stderr}")
             for figure, value in json.loads(result.stdout.splitlines()[-1]).items():
                 figures[variant][figure].append(value)
     return figures
