@@ -88,6 +88,7 @@ class States:
 
         Raises:
             StateError: the state is not there or does not verify; nothing was loaded.
+            Exception: what a component raised; a note says which one, and that others have loaded.
         """
         if saved_state_path == "latest":
             path = await self._in_thread(self._store.latest)

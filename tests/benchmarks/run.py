@@ -21,6 +21,7 @@ import importlib.util
 import json
 import os
 import platform
+import shlex
 import shutil
 import statistics
 import subprocess
@@ -114,7 +115,8 @@ def heading(rounds: int, with_core: str | None) -> Iterator[str]:
     cores = len(os.sched_getaffinity(0))
     yield (
         f"Measured on {datetime.date.today().isoformat()} on {cores} cores of {processor()}, "
-        f"Linux {platform.release()}; medians of {rounds} runs, in parentheses the least and the largest. "
+        f"Linux {platform.release()}, by `{shlex.join(['run.py', *sys.argv[1:]])}`; medians of {rounds} runs, in "
+        f"parentheses the least and the largest. "
         f"{' '.join(versions(with_core or sys.executable, ['pamiq-core', 'numpy', 'aiohttp', 'cpprb', 'uvloop']))}. "
         f"Rows with PyTorch: {' '.join(versions(sys.executable, ['torch', 'numpy']))}."
     )
