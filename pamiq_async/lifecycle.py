@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Iterable
 from enum import Enum
-from typing import TypeVar
 
 from .exceptions import ErrorCollector
 from .hooks import pass_on, put_off_on_loop
-
-R = TypeVar("R")
 
 
 class SystemStatus(Enum):
