@@ -29,6 +29,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 import anyio.to_thread
 
 from .exceptions import BlockingCall, ErrorCollector
+from .mailbox import Mailbox
 
 logger = logging.getLogger(__name__)
 
@@ -125,6 +126,7 @@ class Lane:
         """Tasks beside the role's own that run its hooks just now."""
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()  # None: look whether to go on serving
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._results: Mailbox | None = None
         self._thread: threading.Thread | None = None
         self._portals: set[concurrent.futures.Future[Any]] = set()
         self.is_released = False
@@ -132,6 +134,7 @@ class Lane:
     def start(self) -> None:
         """Start the thread; results will be handed to the running loop."""
         self._loop = asyncio.get_running_loop()
+        self._results = Mailbox(self._loop)
         context = copy_context()
         context.run(home_lane.set, self)
         self._thread = threading.Thread(target=context.run, args=(self._main,), name=self.name, daemon=True)
@@ -170,6 +173,7 @@ class Lane:
         self.release()
         if self._thread is not None and not self.is_abandoned:
             await anyio.to_thread.run_sync(self._thread.join)
+            self._close_results()
 
     def abandon(self) -> None:
         """Give the running job up: coroutines that it waits for are cancelled, the thread is left to itself."""
@@ -177,6 +181,7 @@ class Lane:
         for portal in tuple(self._portals):
             portal.cancel()
         self.release()
+        self._close_results()
 
     def call_on_loop(self, coroutine: Coroutine[Any, Any, R]) -> R:
         """From a job: have the loop run a coroutine, and wait for it.
@@ -238,6 +243,7 @@ class Lane:
 
     def _serve(self, is_over: Callable[[], bool]) -> None:
         """Run jobs until there is nothing to serve for; a job may serve others while it waits."""
+        assert self._results is not None
         while (job := self._jobs.get()) is not None or not is_over():
             if job is None or job.future.cancelled():
                 continue
@@ -248,8 +254,12 @@ class Lane:
             except BaseException as error:  # handed over, whatever it is: it belongs to whoever waits
                 outcome = None, error
             self.is_busy = was_busy
-            self._hand_over(job.future, *outcome)
+            self._results.put(self._settle, job.future, *outcome)
             del job, outcome  # keep nothing alive while waiting for the next
+
+    def _close_results(self) -> None:
+        if self._results is not None:
+            self._results.close()
 
     async def _help(self, coroutine: Coroutine[Any, Any, R], outcome: list[BaseException]) -> R | None:
         task = asyncio.current_task()
@@ -261,13 +271,6 @@ class Lane:
         except (SystemExit, KeyboardInterrupt) as error:  # raised in a task, it would leave the loop at once
             outcome.append(error)
             return None
-
-    def _hand_over(self, future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
-        assert self._loop is not None
-        try:
-            self._loop.call_soon_threadsafe(self._settle, future, result, error)
-        except RuntimeError:  # the loop has closed: nobody waits any more
-            logger.debug("lane %s: the loop closed before a job ended", self.name)
 
     def _settle(self, future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
         if future.done():

@@ -136,12 +136,12 @@ def where_is(thread: threading.Thread) -> str:
 
 
 def open_sockets() -> set[str]:
-    """Names of this process's open sockets, and of a loop's timer; none where the system does not list them."""
+    """This process's open sockets, loops' timers and bells, by name; none where the system does not list them."""
     sockets = set()
     for descriptor in Path("/proc/self/fd").glob("*"):
         # The descriptor of the listing itself is gone by now.
         with contextlib.suppress(FileNotFoundError):
             name = os.readlink(descriptor)
-            if name.startswith("socket:") or name == "anon_inode:[timerfd]":
+            if name.startswith("socket:") or name in ("anon_inode:[timerfd]", "anon_inode:[eventfd]"):
                 sockets.add(name)
     return sockets

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import logging
 import threading
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -423,7 +422,6 @@ async def test_a_job_of_an_abandoned_lane_can_not_go_back_to_the_loop(lane: Lane
 def test_a_job_that_ends_after_its_loop_has_closed_disturbs_nobody(
     latch: Latch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.DEBUG, "pamiq_async")
     lane = Lane("pamiq-test")
     errors: list[BaseException] = []
 
@@ -447,9 +445,7 @@ def test_a_job_that_ends_after_its_loop_has_closed_disturbs_nobody(
     lane._thread.join(20)
     assert not lane._thread.is_alive()
     assert "closed" in str(errors[0])
-    assert [record.message for record in caplog.records if record.name == "pamiq_async.hooks"] == [
-        "lane pamiq-test: the loop closed before a job ended"
-    ]
+    assert not [record for record in caplog.records if record.name == "pamiq_async.hooks"]
 
 
 # --- Lanes: what they do just now -----------------------------------------------------------------

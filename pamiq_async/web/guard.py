@@ -8,6 +8,7 @@ in may listen anywhere.
 
 from __future__ import annotations
 
+import functools
 import hmac
 import ipaddress
 import re
@@ -63,6 +64,7 @@ class Guard:
             raise web.HTTPForbidden(reason="Host not allowed")
 
 
+@functools.lru_cache(maxsize=64)  # asked with each call, and mostly for the same two
 def is_loopback(host: str) -> bool:
     """Whether a host name or address means this machine alone."""
     if host.lower().rstrip(".") == "localhost":
