@@ -275,6 +275,9 @@ def _set(future: asyncio.Future[None]) -> None:
 
 
 def _set_from_any_thread(loop: asyncio.AbstractEventLoop, future: asyncio.Future[None]) -> None:
+    if asyncio._get_running_loop() is loop:  # there is no loop to wake
+        _set(future)
+        return
     with contextlib.suppress(RuntimeError):  # a loop that was closed with tasks left over
         loop.call_soon_threadsafe(_set, future)
 

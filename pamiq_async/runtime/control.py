@@ -12,6 +12,7 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..alarms import alarms
 from ..exceptions import PauseTimeout, SystemEnded
 from ..hooks import acall
 from ..lifecycle import SystemStatus
@@ -162,7 +163,8 @@ class Control:
         """Carry out commands, saves and timers until the gate stops and what was captured is saved."""
         self.task = asyncio.current_task()
         try:
-            await self._run()
+            with alarms().kept_open():  # a command ends one wait and begins the next
+                await self._run()
         finally:
             await self._conclude_save()
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
+from queue import SimpleQueue
 from time import perf_counter
 
 from table import OURS, Benchmark, Row, at_most
@@ -45,9 +47,41 @@ def executor() -> dict[str, float]:
     return asyncio.run(measure())
 
 
+def two_threads() -> dict[str, float]:
+    """Waking another thread and being woken by it, without any loop."""
+    there: SimpleQueue[bool] = SimpleQueue()
+    back: SimpleQueue[bool] = SimpleQueue()
+
+    def answer() -> None:
+        while there.get():
+            back.put(True)
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    begun = perf_counter()
+    for _ in range(CALLS):
+        there.put(True)
+        back.get()
+    took = perf_counter() - begun
+    there.put(False)
+    thread.join()
+    return {"hop": 1e6 * took / CALLS}
+
+
 BENCHMARK = Benchmark(
-    {OURS: ours, "run_in_executor": executor},
-    [Row("9", "one call through a lane and back", "hop", "µs", [at_most(0.5, "run_in_executor")])],
+    {OURS: ours, "run_in_executor": executor, "two threads": two_threads},
+    [
+        Row(
+            "9",
+            "one call through a lane and back",
+            "hop",
+            "µs",
+            [
+                at_most(0.5, "run_in_executor"),
+                at_most(1.5, "two threads", label="two threads that wake each other, without a loop"),
+            ],
+        )
+    ],
 )
 
 if __name__ == "__main__":

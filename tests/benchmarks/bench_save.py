@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from control import call, connect
+from control import connect
 from systems import agent, clocked, load, loop_lag, run_for, running
 from table import OURS, Benchmark, Row, at_most
 
@@ -73,7 +73,7 @@ def pamiq_core() -> dict[str, float]:
         connection = connect(PORT)
         sleep(1)
         took.append(perf_counter())
-        call(connection, "POST", "/api/save-state")
+        connection.call("POST", "/api/save-state")
 
     interaction = core.FixedIntervalInteraction.with_sleep_adjustor(agent(core), clock, INTERVAL)
     everything = models(core, lambda write: write())

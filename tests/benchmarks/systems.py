@@ -144,15 +144,16 @@ def python_training() -> Callable[[], None]:
     return train
 
 
-def numpy_training(between: Callable[[], None] = lambda: None) -> Callable[[], None]:
+def numpy_training(between: Callable[[], None] = lambda: None, size: int = 400) -> Callable[[], None]:
     """A batch of about 10 ms on one core that leaves the interpreter to others most of the time, as PyTorch does.
 
     Args:
-        between: called every few milliseconds.
+        between: called between two products of matrices.
+        size: of the matrices; a product of 250 takes a millisecond, one of 400 a few.
     """
     import numpy as np
 
-    matrix = np.random.default_rng(0).normal(size=(400, 400))
+    matrix = np.random.default_rng(0).normal(size=(size, size))
 
     def train() -> None:
         end = time.perf_counter() + 0.01
