@@ -21,8 +21,11 @@ import math
 import reprlib
 import threading
 import time as _real
+from bisect import bisect_left
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,8 +61,11 @@ class TimeController:
     they wait for what is left.
     """
 
+    _REMEMBERED: int | None = 1000  # pieces of system time that are over
+
     def __init__(self) -> None:
         now = _real.perf_counter()
+        self._past: deque[_Anchor] = deque(maxlen=self._REMEMBERED)
         self._anchor = _Anchor(real=now, system=now, rate=1.0, epoch=_real.time() - now)
         self._scale = 1.0
         self._paused = False
@@ -201,7 +207,7 @@ class TimeController:
         if not math.isfinite(time - perf_counter):
             raise ValueError(f"not the state of a clock: {time} and {perf_counter} are too far apart")
         with self._changed:
-            self._anchor = _Anchor(_real.perf_counter(), perf_counter, self._anchor.rate, time - perf_counter)
+            self._begin(_Anchor(_real.perf_counter(), perf_counter, self._anchor.rate, time - perf_counter))
         self.wake()
 
     def save_state(self, path: Path) -> None:
@@ -225,6 +231,31 @@ class TimeController:
         except (ValueError, RecursionError) as error:
             raise ValueError(f"{path}: {error}") from error
 
+    def _pieces(self, readings: list[float]) -> list[tuple[_Anchor, list[float]]]:
+        """Split ascending readings of `time.perf_counter` by the pieces of system time that they fall into.
+
+        What is older than all pieces that are remembered belongs to the first of them. `readings` are not to be used any
+        more.
+        """
+        if not readings:
+            return []
+        with self._changed:
+            anchors = [self._anchor]
+            for anchor in reversed(self._past):
+                if anchors[-1].real <= readings[0]:
+                    break
+                anchors.append(anchor)
+        if len(anchors) == 1:
+            return [(anchors[0], readings)]
+        anchors.reverse()
+        edges = [0, *(bisect_left(readings, anchor.real) for anchor in anchors[1:]), len(readings)]
+        return [(anchor, readings[left:right]) for anchor, (left, right) in zip(anchors, pairwise(edges), strict=True)]
+
+    def _begin(self, anchor: _Anchor) -> None:
+        """Begin a piece of system time, with `_changed` held."""
+        self._past.append(self._anchor)
+        self._anchor = anchor
+
     def _read(self) -> tuple[float, _Anchor]:
         """The present `perf_counter()`, and the anchor by which it was read."""
         anchor = self._anchor
@@ -243,7 +274,7 @@ class TimeController:
                 real, system, rate, epoch = self._anchor
                 now = _real.perf_counter()
                 system += (now - real) * rate
-                self._anchor = _Anchor(now, system, 0.0 if paused else scale, epoch)
+                self._begin(_Anchor(now, system, 0.0 if paused else scale, epoch))
                 self._scale, self._paused = scale, paused
             finally:
                 self._changing = False

@@ -5,26 +5,22 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from typing_extensions import override
 
-from .. import time
 from ..exceptions import InvalidState
 from ..hooks import pass_on
 from ..state_persistence import codec
 from ..state_persistence.mixin import PersistentStateMixin, write_later
-from ..time import _Anchor
+from ..time import get_global_time_controller
 from .buffer import DataBuffer
 from .timestamps import AS_IT_IS, Timestamps
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-_clock = time._current.get  # get_global_time_controller(), without a call of Python's for each item
 
 
 class _Waiter(NamedTuple):
@@ -46,11 +42,10 @@ class DataCollector(Generic[T]):
         self._kept_kind: type | None = None  # of the last item that was kept as it is
         # Two lists are filled and emptied faster than one queue of pairs. Each is appended to without a lock, the
         # readings first, so that there is one for each item; what changes the other end holds the lock.
-        self._readings: list[float] = []  # of the real clock
+        self._readings: list[float] = []  # of the real clock: to work out system time takes longer than all the rest
         self._items: list[T | None] = []
         self._dropped = 0  # this many at the beginning are None
-        self._anchor: _Anchor | None = None  # by which the next reading is system time
-        self._anchors: list[tuple[int, _Anchor]] = []  # all of them, with the place of the first reading that is theirs
+        self._returned: list[tuple[int, int]] = []  # from where to where readings are system time already
         self._taking = threading.Lock()
         self._waiter: _Waiter | None = None
         self._waiter_changes = threading.Lock()  # guards changes of the above, so that each waiter is called once
@@ -61,12 +56,7 @@ class DataCollector(Generic[T]):
         """Keep `data` and its system time. A mapping is copied (shallow), so its owner may reuse it."""
         if type(data) is not self._kept_kind:
             data = self._own(data)
-        # The clock's time(), put off: what it works out takes longer than all of this.
-        reading = perf_counter()
-        clock = _clock()
-        if clock._changing or clock._anchor is not self._anchor:
-            reading = self._read_anew(clock)
-        self._readings.append(reading)
+        self._readings.append(perf_counter())
         items = self._items
         items.append(data)
         if len(items) >= self._attention:
@@ -84,15 +74,6 @@ class DataCollector(Generic[T]):
             self._check(data)
         return data
 
-    def _read_anew(self, clock: time.TimeController) -> float:
-        """Take over a clock's new anchor; gives a reading by it."""
-        with clock._changed:  # no change is under way
-            anchor, reading = clock._anchor, perf_counter()
-        with self._taking:
-            self._anchors.append((len(self._readings), anchor))
-            self._anchor = anchor
-        return reading
-
     def fetch(self) -> tuple[list[T], Timestamps]:
         """Take out all that waits, oldest first, and the system time of each."""
         with self._taking:
@@ -108,8 +89,8 @@ class DataCollector(Generic[T]):
     def put_back(self, items: Sequence[T], times: Sequence[float]) -> None:
         """Let items wait that waited before, with the system time of each in seconds."""
         with self._taking:
-            self._anchors.append((len(self._readings), AS_IT_IS))
-            self._anchor = None
+            place = len(self._readings)
+            self._returned.append((place, place + len(times)))
             self._readings.extend(times)
             self._items.extend(items)
         self._attend()
@@ -146,16 +127,18 @@ class DataCollector(Generic[T]):
         begin, end = self._dropped, len(self._items)
         if self._limit is not None:  # an item too many is about to be dropped by the thread that collected it
             begin = max(begin, end - self._limit)
-        edges = [*((min(max(begin, place), end), anchor) for place, anchor in self._anchors), (end, AS_IT_IS)]
-        pieces = [(anchor, self._readings[left:right]) for (left, anchor), (right, _) in pairwise(edges)]
+        clock, pieces, place = get_global_time_controller(), [], begin
+        for left, right in [*self._returned, (end, end)]:
+            left, right = (min(max(place, edge), end) for edge in (left, right))
+            pieces += [*clock._pieces(self._readings[place:left]), (AS_IT_IS, self._readings[left:right])]
+            place = right
         return (self._items[begin:end], Timestamps(pieces)), end  # type: ignore[return-value]
 
     def _forget(self, end: int) -> None:
         """Take out all up to `end`."""
         del self._items[:end], self._readings[:end]
         self._dropped = 0
-        present = sum(place <= end for place, _ in self._anchors)  # the last of these is the next reading's
-        self._anchors = [(max(0, place - end), anchor) for place, anchor in self._anchors[max(0, present - 1) :]]
+        self._returned = [(max(0, left - end), right - end) for left, right in self._returned if right > end]
 
     def _attend(self) -> None:
         """Call who waits for so many items, and drop the oldest if there are too many."""

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import math
+import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self
@@ -25,6 +26,8 @@ class ManualClock(TimeController):
     Args:
         start: what `time()` and `perf_counter()` say at first, in seconds.
     """
+
+    _REMEMBERED = None  # each advance begins a piece
 
     def __init__(self, start: float = 0.0) -> None:
         super().__init__()
@@ -55,7 +58,7 @@ class ManualClock(TimeController):
             raise ValueError(f"can't advance by {secs!r} seconds; it must be a finite number, at least 0")
         with self._changed:
             if not self._paused:
-                self._anchor = self._anchor._replace(system=self._anchor.system + secs * self._scale)
+                self._set(self._anchor.system + secs * self._scale)
         self.wake()
 
     def advance_to_next(self) -> float:
@@ -69,7 +72,7 @@ class ManualClock(TimeController):
             if self._paused or not ahead:
                 raise RuntimeError("time is paused" if self._paused else "nobody waits on this clock")
             step = min(ahead) - self._anchor.system
-            self._anchor = self._anchor._replace(system=min(ahead))
+            self._set(min(ahead))
         self.wake()
         return step
 
@@ -108,6 +111,10 @@ class ManualClock(TimeController):
     @override
     def _real_seconds_until(self, deadline: float) -> float | None:
         return 0.0 if self._anchor.system + _TOLERANCE >= deadline else None
+
+    def _set(self, system: float) -> None:
+        """Say this from now on, with `_changed` held."""
+        self._begin(self._anchor._replace(real=time.perf_counter(), system=system))
 
     @contextlib.contextmanager
     def _sleeping(self, deadline: float) -> Iterator[None]:

@@ -88,7 +88,7 @@ class _LeapingClock(ManualClock):
             with self._changed:
                 if self._paused:
                     return None
-                self._anchor = self._anchor._replace(system=max(deadline, self._anchor.system))
+                self._set(max(deadline, self._anchor.system))
             self.wake()
             return 0.0
         return remaining

@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-from typing import Any
-
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pamiq_async.data import DataCollector
 from pamiq_async.data.timestamps import AS_IT_IS, Timestamps
+from pamiq_async.testing import ManualClock
 from pamiq_async.time import TimeController, use_time_controller
 
 ascending = st.lists(st.floats(-1e9, 1e9), max_size=20).map(sorted)
@@ -86,11 +85,25 @@ def test_an_item_keeps_the_time_that_the_clock_showed_whatever_the_clock_does_la
         check(collector.fetch())
 
 
-def test_a_clock_that_is_changing_is_waited_for(monkeypatch: Any) -> None:
-    """What is read before a change is over would be too late a time."""
+def test_items_of_an_agent_and_a_clock_that_a_test_moves() -> None:
+    collector = DataCollector[str](None)
+    with ManualClock(100.0) as clock:
+        for number in range(1200):  # more pieces of time than a clock of the machine remembers
+            collector.collect(str(number))
+            clock.advance(2.0)
+        times = list(collector.fetch()[1])
+    assert times == [100.0 + 2.0 * number for number in range(1200)]
+
+
+def test_of_very_many_changes_the_last_are_remembered() -> None:
     clock, collector = TimeController(), DataCollector[str](None)
     with use_time_controller(clock):
-        collector.collect("before")
-        monkeypatch.setattr(clock, "_changing", True)  # another thread has begun to pause it
-        collector.collect("meanwhile")
-        assert [place for place, _ in collector._anchors] == [0, 1]
+        collector.collect("before all that is remembered")
+        for _ in range(600):
+            clock.pause()
+            clock.resume()
+        before = clock.time()
+        collector.collect("after")
+        first, last = collector.fetch()[1]
+    assert len(clock._past) == 1000
+    assert first <= before <= last <= clock.time()
