@@ -234,7 +234,7 @@ class TimeController:
     def _pieces(self, readings: list[float]) -> list[tuple[_Anchor, list[float]]]:
         """Split ascending readings of `time.perf_counter` by the pieces of system time that they fall into.
 
-        What is older than all pieces that are remembered belongs to the first of them. `readings` are not to be used any
+        What is older than all pieces that are remembered belongs to the first of them. The list is not to be used any
         more.
         """
         if not readings:
