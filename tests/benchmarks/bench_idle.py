@@ -8,7 +8,7 @@ from time import perf_counter, sleep
 from typing import Any
 
 from systems import environment, load, run_for
-from table import OURS, Benchmark, Row, at_most
+from table import OURS, Benchmark, Row, at_most, compared_with
 
 SECONDS = 6.0
 WARM_UP = 1.0
@@ -65,7 +65,7 @@ def usage() -> tuple[float, int]:
 BENCHMARK = Benchmark(
     {OURS: of_a_package("pamiq_async"), "pamiq_core": of_a_package("pamiq_core")},
     [
-        Row("8", "idle system: CPU, in parts of a core", "cpu", "%", [at_most(1)]),
+        Row("8", "idle system: CPU, in parts of a core", "cpu", "%", [at_most(1), compared_with("pamiq_core")]),
         Row("8", "idle system: context switches", "switches", "/s", [at_most(0.01, "pamiq_core")]),
     ],
 )

@@ -8,7 +8,8 @@ variants take turns, round after round, so that what else the machine does meets
 
 pamiq-core needs Python 3.12: an environment with it and with this package is made in ``.benchmarks/`` the first time.
 Where there is no Python 3.12 this program says so and measures this package alone. Benchmarks with PyTorch run in the
-environment that this program was started with, if that has PyTorch.
+environment that this program was started with, if that has PyTorch. If it has matplotlib, ``--write`` of everything has
+the plots of `scaling.py` drawn, too.
 """
 
 from __future__ import annotations
@@ -57,6 +58,8 @@ def main() -> None:
         text = "\n".join([*heading(arguments.rounds, with_core), "", *table(rows)])
         if arguments.write:  # what is measured by now, should a later one fail
             write(text)
+    if arguments.write and not arguments.only:
+        draw()
     print(text)
 
 
@@ -65,6 +68,15 @@ def write(text: str) -> None:
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
     PAGE.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
+
+
+def draw() -> None:
+    """Have the plots drawn, too."""
+    if importlib.util.find_spec("matplotlib") is None:
+        print("the plots are not drawn, as this environment has no matplotlib", file=sys.stderr)
+        return
+    print("scaling", file=sys.stderr)
+    subprocess.run([sys.executable, str(HERE / "scaling.py")], check=True, cwd=ROOT)
 
 
 def measure(name: str, benchmark: Benchmark, python: str, rounds: int, has_core: bool) -> Figures:
@@ -103,7 +115,7 @@ def table(rows: list[tuple[Row, Figures]]) -> Iterator[str]:
                 value = statistics.median(ours) / statistics.median(theirs) if theirs else statistics.median(ours)
                 compared = f"{goal.name} {row.show(theirs)}" if theirs else "–"
                 ratio = f"{value:.3g} ×" if theirs else ""
-                met = "✓" if goal.is_met(value) else "missed"
+                met = goal.verdict(value)
             on_uvloop = figures["uvloop"].get(row.figure)
             told = (row.number, row.what, row.show(ours), row.show(on_uvloop) if on_uvloop else "")
             first = told if number == 0 else ("", "", "", "")

@@ -13,17 +13,17 @@ Figures = Mapping[str, Mapping[str, list[float]]]  # by variant, by name; a valu
 
 
 class Goal(NamedTuple):
-    """What a figure should reach: a ratio to another variant's, or a value of its own.
+    """What a figure should reach: a ratio to another variant's, or a value of its own. Or what it is shown beside.
 
     Attributes:
-        is_met: takes the ratio or value.
+        is_met: takes the ratio or value; None: there is no goal, it is a comparison.
         sign: of the goal, as it is written.
         against: the variant that it is compared with; None: it stands alone.
         figure: of that variant, if it is another one than the row's.
         label: what the table calls that variant's figure.
     """
 
-    is_met: Callable[[float], bool]
+    is_met: Callable[[float], bool] | None
     sign: str
     against: str | None
     figure: str | None
@@ -34,7 +34,12 @@ class Goal(NamedTuple):
         return self.label or {"pamiq_core": "pamiq-core"}.get(self.against or "", self.against or "")
 
     def text(self, unit: str) -> str:
-        return f"{self.sign} {'×' if self.against else unit}"
+        return f"{self.sign} {'×' if self.against else unit}" if self.is_met else ""
+
+    def verdict(self, got: float) -> str:
+        if self.is_met is None:
+            return ""
+        return "✓" if self.is_met(got) else "missed"
 
 
 def at_least(value: float, against: str | None = None, figure: str | None = None, label: str | None = None) -> Goal:
@@ -43,6 +48,10 @@ def at_least(value: float, against: str | None = None, figure: str | None = None
 
 def at_most(value: float, against: str | None = None, figure: str | None = None, label: str | None = None) -> Goal:
     return Goal(lambda got: got <= value, f"≤ {value:g}", against, figure, label)
+
+
+def compared_with(against: str, figure: str | None = None, label: str | None = None) -> Goal:
+    return Goal(None, "", against, figure, label)
 
 
 class Row(NamedTuple):
