@@ -40,7 +40,7 @@ class _Alarm(NamedTuple):
 
 
 class Alarms:
-    """What a loop is to call at given times, to be used on its thread. The timer is open while there is something."""
+    """What a loop is to call at given times, to be used on its thread. The timer is open while set, or kept open."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop

@@ -1,6 +1,6 @@
 """How hooks are called: `async def` on the event loop, `def` on a role's lane, `@nonblocking def` on the loop.
 
-This is the one module that asks which of the three a hook is, and the one that touches threads.
+This is the one module that asks which of the three a hook is, and the one that starts threads.
 
 - A *lane* is one thread with a queue, the worker of one role. All blocking hooks of a role run on it,
   from attaching to teardown, because OpenGL contexts, SQLite connections and the like belong to a thread.
@@ -138,7 +138,11 @@ class Lane:
         context = copy_context()
         context.run(home_lane.set, self)
         self._thread = threading.Thread(target=context.run, args=(self._main,), name=self.name, daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except BaseException:  # the machine has no thread left
+            self._close_results()
+            raise
 
     async def run(self, function: Callable[..., R], *args: Any) -> R:
         """Run a blocking function on the thread and wait for its result.
@@ -172,8 +176,10 @@ class Lane:
         """End the thread, once the jobs so far are done, and wait for that; not for one that was abandoned."""
         self.release()
         if self._thread is not None and not self.is_abandoned:
-            await anyio.to_thread.run_sync(self._thread.join)
-            self._close_results()
+            try:
+                await anyio.to_thread.run_sync(self._thread.join)
+            finally:
+                self._close_results()
 
     def abandon(self) -> None:
         """Give the running job up: coroutines that it waits for are cancelled, the thread is left to itself."""

@@ -23,16 +23,18 @@ class Mailbox:
         self._loop = loop
         self._calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._has_rung = False  # and the loop has not answered yet
-        self._closing = threading.Lock()  # guards that a file is written to which is still the bell
+        self._bell_lock = threading.Lock()  # guards that what is written to is still the bell
         self._bell: int | None = None  # its file descriptor
         if isinstance(loop, asyncio.SelectorEventLoop) and hasattr(os, "eventfd"):
-            with contextlib.suppress(OSError):  # no file descriptor is left
+            try:
                 self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
                 loop.add_reader(self._bell, self._answer)
+            except OSError:  # no file descriptor is left, or it can't be waited for
+                self._close_bell()
 
     def put(self, call: Callable[..., object], *args: Any) -> None:
-        """From any thread: have the loop call this. If the loop has closed, nothing comes of it."""
-        with self._closing:
+        """From any thread: have the loop call this. If the loop has closed, it is not called."""
+        with self._bell_lock:
             if self._bell is not None:
                 self._calls.append((call, args))
                 if not self._has_rung:
@@ -51,9 +53,14 @@ class Mailbox:
 
     def _answer(self) -> None:
         assert self._bell is not None
-        os.eventfd_read(self._bell)
-        self._has_rung = False  # before the calls are made: one that comes meanwhile may come too late for this time
-        self._make_calls()
+        try:
+            with contextlib.suppress(BlockingIOError):  # a loop that was interrupted may answer twice
+                os.eventfd_read(self._bell)
+        finally:
+            self._has_rung = (
+                False  # before the calls are made: one that comes meanwhile may come too late for this time
+            )
+            self._make_calls()
 
     def _make_calls(self) -> None:
         try:
@@ -65,7 +72,7 @@ class Mailbox:
             raise
 
     def _close_bell(self) -> None:
-        with self._closing:
+        with self._bell_lock:
             if self._bell is not None:
                 os.close(self._bell)
                 self._bell = None

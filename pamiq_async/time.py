@@ -61,7 +61,7 @@ class TimeController:
     they wait for what is left.
     """
 
-    _REMEMBERED: int | None = 1000  # pieces of system time that are over
+    _REMEMBERED = 10_000  # pieces of system time that are over
 
     def __init__(self) -> None:
         now = _real.perf_counter()
@@ -70,7 +70,7 @@ class TimeController:
         self._scale = 1.0
         self._paused = False
         self._changing = False  # while a new anchor is being made: readings by the old one would be too late
-        # Guards changes of the four above; blocked sleepers wait on it.
+        # Guards changes of the five above; blocked sleepers wait on it.
         self._changed = threading.Condition()
         self._listeners: set[Callable[[], object]] = set()
 
@@ -274,7 +274,8 @@ class TimeController:
                 real, system, rate, epoch = self._anchor
                 now = _real.perf_counter()
                 system += (now - real) * rate
-                self._begin(_Anchor(now, system, 0.0 if paused else scale, epoch))
+                if rate != (rate_from_now := 0.0 if paused else scale):
+                    self._begin(_Anchor(now, system, rate_from_now, epoch))
                 self._scale, self._paused = scale, paused
             finally:
                 self._changing = False
@@ -306,11 +307,16 @@ def _set(future: asyncio.Future[None]) -> None:
 
 
 def _set_from_any_thread(loop: asyncio.AbstractEventLoop, future: asyncio.Future[None]) -> None:
-    if asyncio._get_running_loop() is loop:  # there is no loop to wake
+    if is_in_task_of(loop):
         _set(future)
         return
     with contextlib.suppress(RuntimeError):  # a loop that was closed with tasks left over
         loop.call_soon_threadsafe(_set, future)
+
+
+def is_in_task_of(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether a task of this loop calls, so that the loop does not wait just now and need not be woken."""
+    return asyncio._get_running_loop() is loop and asyncio.current_task(loop) is not None
 
 
 def _checked_duration(secs: float) -> float:

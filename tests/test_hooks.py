@@ -193,6 +193,27 @@ async def test_all_jobs_run_on_one_daemon_thread_of_the_lanes_name(lane: Lane) -
     assert thread is not threading.current_thread()
 
 
+async def test_a_lane_for_which_there_is_no_thread_leaves_nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    lane = Lane("pamiq-test")
+    monkeypatch.setattr(threading.Thread, "start", lambda thread: fail(RuntimeError("can't start new thread")))
+    with pytest.raises(RuntimeError, match="can't start"):
+        lane.start()
+    assert lane._results is not None
+    assert lane._results._bell is None
+
+
+async def test_a_lane_whose_end_nobody_waits_for_leaves_nothing_open(lane: Lane, latch: Latch) -> None:
+    job = asyncio.create_task(lane.run(latch.hold))
+    await latch.held()
+    closing = asyncio.create_task(lane.close())
+    await asyncio.sleep(0)
+    await cancel(closing)
+    assert lane._results is not None
+    assert lane._results._bell is None
+    latch.let_go()
+    await job  # its result comes all the same
+
+
 async def test_jobs_run_in_order_one_at_a_time(lane: Lane, latch: Latch) -> None:
     done: list[int] = []
     first = asyncio.create_task(lane.run(latch.hold))

@@ -26,18 +26,20 @@ def bells() -> set[str]:
     return set(look())
 
 
-@pytest.fixture(params=["a bell", "no such thing", "no descriptor left"])
+@pytest.fixture(params=["a bell", "no such thing", "no descriptor left", "a bell that can't be waited for"])
 def make(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Make:
     """Makes a mailbox on the running loop, on various machines."""
 
-    def no_descriptor(*args: int) -> int:
-        raise OSError("too many open files")
+    def no_descriptor(*args: object) -> int:
+        raise OSError("no space left")
 
     def make() -> Mailbox:
         if request.param == "no such thing":
             monkeypatch.delattr(os, "eventfd")
         elif request.param == "no descriptor left":
             monkeypatch.setattr(os, "eventfd", no_descriptor)
+        elif request.param == "a bell that can't be waited for":
+            monkeypatch.setattr(asyncio.get_running_loop(), "add_reader", no_descriptor, raising=False)
         return Mailbox(asyncio.get_running_loop())
 
     return make
@@ -93,6 +95,19 @@ async def test_a_call_that_fails_holds_no_other_up(make: Make) -> None:
     await asyncio.to_thread(lambda: [mailbox.put(fail), mailbox.put(done.set)])
     await done.wait()
     assert [str(error) for error in errors] == ["of a call"]
+    mailbox.close()
+
+
+async def test_a_loop_that_answers_twice_does_no_harm() -> None:
+    """As one does that was interrupted in between, or runs within itself."""
+    mailbox, made, done = Mailbox(asyncio.get_running_loop()), list[int](), asyncio.Event()
+    mailbox.put(made.append, 1)
+    if mailbox._bell is not None:  # uvloop has a way of its own
+        mailbox._answer()
+        mailbox._answer()
+    mailbox.put(done.set)
+    await done.wait()
+    assert made == [1]
     mailbox.close()
 
 

@@ -7,6 +7,8 @@ import contextvars
 import itertools
 import json
 import math
+import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +20,7 @@ from hypothesis import strategies as st
 
 from pamiq_async import time
 from pamiq_async.hooks import Lane
-from pamiq_async.time import TimeController, use_time_controller
+from pamiq_async.time import TimeController, is_in_task_of, use_time_controller
 
 SECONDS = st.floats(0, 1e6)
 SCALES = st.floats(1e-3, 1e3)
@@ -612,3 +614,52 @@ def test_fixed_time_is_never_scaled_or_paused(process_clock: TimeController) -> 
     before = time.fixed_time()
     time.fixed_sleep(0.001)
     assert time.fixed_time() > before
+
+
+# --- Waking a loop --------------------------------------------------------------------------------
+
+
+def test_what_a_signal_handler_changes_reaches_who_waits() -> None:
+    """It is called on the loop's thread while the loop waits for events, and goes on to wait afterwards."""
+    clock, main_thread = TimeController(), threading.get_ident()
+    clock.pause()
+
+    def interrupt_the_wait() -> None:
+        while sys._current_frames()[main_thread].f_code.co_name != "select":
+            pass
+        signal.pthread_kill(main_thread, signal.SIGUSR1)
+
+    async def main() -> None:
+        sleeping = asyncio.create_task(clock.asleep(1e-6))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        interrupting = threading.Thread(target=interrupt_the_wait)
+        interrupting.start()
+        await sleeping
+
+    before = signal.signal(signal.SIGUSR1, lambda *_: clock.resume())
+    try:
+        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+            runner.run(main())
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+async def test_a_loop_need_not_be_woken_by_its_own_tasks_alone() -> None:
+    loop, found = asyncio.get_running_loop(), asyncio.Event()
+    answers: list[bool] = []
+
+    def ask() -> None:
+        answers.append(is_in_task_of(loop))
+        found.set()
+
+    async def elsewhere() -> None:
+        ask()
+
+    ask()
+    found.clear()
+    loop.call_soon(ask)  # as from a signal handler: no task runs
+    await found.wait()
+    await asyncio.to_thread(ask)
+    await asyncio.to_thread(asyncio.run, elsewhere())
+    assert answers == [True, False, False, False]

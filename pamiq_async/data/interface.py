@@ -15,7 +15,7 @@ from ..exceptions import InvalidState
 from ..hooks import pass_on
 from ..state_persistence import codec
 from ..state_persistence.mixin import PersistentStateMixin, write_later
-from ..time import get_global_time_controller
+from ..time import TimeController, get_global_time_controller
 from .buffer import DataBuffer
 from .timestamps import AS_IT_IS, Timestamps
 
@@ -37,6 +37,8 @@ class DataCollector(Generic[T]):
     """
 
     def __init__(self, max_queue_size: int | None, check: Callable[[T], object] | None = None) -> None:
+        self.clock: TimeController | None = None
+        """Whose time items get; None: that of whoever fetches them."""
         self._limit = max_queue_size
         self._check = check
         self._kept_kind: type | None = None  # of the last item that was kept as it is
@@ -53,7 +55,7 @@ class DataCollector(Generic[T]):
         self._attention = self._full  # at this many items there is more to do than to append
 
     def collect(self, data: T) -> None:
-        """Keep `data` and its system time. A mapping is copied (shallow), so its owner may reuse it."""
+        """Keep `data` and when it came. A mapping is copied (shallow), so its owner may reuse it."""
         if type(data) is not self._kept_kind:
             data = self._own(data)
         self._readings.append(perf_counter())
@@ -127,7 +129,7 @@ class DataCollector(Generic[T]):
         begin, end = self._dropped, len(self._items)
         if self._limit is not None:  # an item too many is about to be dropped by the thread that collected it
             begin = max(begin, end - self._limit)
-        clock, pieces, place = get_global_time_controller(), [], begin
+        clock, pieces, place = self.clock or get_global_time_controller(), [], begin
         for left, right in [*self._returned, (end, end)]:
             left, right = (min(max(place, edge), end) for edge in (left, right))
             pieces += [*clock._pieces(self._readings[place:left]), (AS_IT_IS, self._readings[left:right])]

@@ -16,7 +16,7 @@ from ..flows import one_at_a_time
 from ..hooks import Lane, loop_watch, on_loop
 from ..lifecycle import SystemStatus, set_up_root
 from ..roles import Gate, Role, beside_roles, calling_role, unless_cancelled
-from ..time import TimeController, use_time_controller
+from ..time import TimeController, is_in_task_of, use_time_controller
 from . import wiring
 from .config import LaunchConfig
 from .control import Control, SaveStage
@@ -99,8 +99,9 @@ class System:
         self._states.register("time", self.clock, None)  # type: ignore[arg-type]
         if self._is_deterministic:
             self._states.register("lockstep", self._lockstep, None)
-            for user in components.data.values():
-                user.keeps_waiting_items = True
+        for user in components.data.values():
+            user.collector.clock = self.clock
+            user.keeps_waiting_items = self._is_deterministic
         self._control = Control(
             config,
             self.clock,
@@ -177,10 +178,11 @@ class System:
 
     def request_shutdown(self) -> None:
         """Begin to end in order, without waiting for it; from any thread, hooks and signal handlers included."""
-        if on_loop() or self._loop is None:
+        if self._loop is None or is_in_task_of(self._loop):
             self._ending.request()
-        else:
-            self._loop.call_soon_threadsafe(self._ending.request)
+        else:  # also from a signal handler, which interrupts the loop while it waits
+            with contextlib.suppress(RuntimeError):  # it has closed, so the system has ended
+                self._loop.call_soon_threadsafe(self._ending.request)
 
     def on_signal(self) -> None:
         """Shut down; when called again, give compute up that hangs."""

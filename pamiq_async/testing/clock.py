@@ -20,14 +20,14 @@ class ManualClock(TimeController):
     """A clock for which no time passes but by `advance`. Pausing and scaling it work as ever.
 
     Within ``with ManualClock() as clock:``, and in tasks and threads started there, the functions of `pamiq_async.time`
-    mean it, and so do all components that are used there. A running system has a clock of its own; for that, see
-    `run_steps`.
+    mean it, and so do all components that are used there; fetch there, too, what was collected. A running system has a
+    clock of its own; for that, see `run_steps`.
 
     Args:
         start: what `time()` and `perf_counter()` say at first, in seconds.
     """
 
-    _REMEMBERED = None  # each advance begins a piece
+    _REMEMBERED = 100_000  # each advance begins a piece
 
     def __init__(self, start: float = 0.0) -> None:
         super().__init__()

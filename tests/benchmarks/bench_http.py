@@ -9,8 +9,9 @@ import asyncio
 import itertools
 import multiprocessing
 import random
+import sys
 import threading
-from bisect import bisect_right
+from bisect import bisect_left
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from time import perf_counter, sleep
@@ -47,12 +48,13 @@ def of_a_package(core: ModuleType) -> dict[str, float]:
 
     idle_rate, asleep = ask_a_system(core, 1.0, None)
     rate, pauses = ask_a_system(core, 0.01, train_and_look)
+    after_the_batch = [(end_of_batch(ends, asked, paused), paused) for asked, paused in pauses]
     return {
         "status": idle_rate,
         "status, beside a trainer": rate,
         "pause p50": median(pauses),
         "pause p50, asleep": median(asleep),
-        "pause p50, after the batch": median([(last_before(ends, paused, asked), paused) for asked, paused in pauses]),
+        "pause p50, after the batch": median(after_the_batch),
     }
 
 
@@ -61,10 +63,10 @@ def median(pauses: list[Pause]) -> float:
     return 1e3 * quantile([paused - asked for asked, paused in pauses], 0.5)
 
 
-def last_before(ends: list[float], paused: float, asked: float) -> float:
+def end_of_batch(ends: list[float], asked: float, paused: float) -> float:
     """When the batch ended that was under way when a pause was asked for."""
-    before = bisect_right(ends, paused)
-    return max(asked, ends[before - 1]) if before else asked
+    end = ends[bisect_left(ends, asked)]
+    return min(end, paused)
 
 
 def ask_a_system(core: ModuleType, interval: float, train: Callable[[], None] | None) -> tuple[float, list[Pause]]:
@@ -117,6 +119,7 @@ def bare() -> dict[str, float]:
     ended = threading.Event()
     thread = threading.Thread(target=train_until, args=(ended,))
     figures = {"status": asyncio.run(bare_server())}
+    sys.setswitchinterval(0.0005)  # as in a system
     thread.start()
     figures["status, beside a trainer"] = asyncio.run(bare_server())
     ended.set()

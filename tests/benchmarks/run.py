@@ -58,9 +58,9 @@ def main() -> None:
         text = "\n".join([*heading(arguments.rounds, with_core), "", *table(rows)])
         if arguments.write:  # what is measured by now, should a later one fail
             write(text)
+    print(text)
     if arguments.write and not arguments.only:
         draw()
-    print(text)
 
 
 def write(text: str) -> None:

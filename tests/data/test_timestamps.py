@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pamiq_async import Agent, EndOfInteraction, Environment, FixedIntervalInteraction, Trainer, launch, time
 from pamiq_async.data import DataCollector
+from pamiq_async.data.impls import SequentialBuffer
 from pamiq_async.data.timestamps import AS_IT_IS, Timestamps
 from pamiq_async.testing import ManualClock
 from pamiq_async.time import TimeController, use_time_controller
@@ -88,22 +93,65 @@ def test_an_item_keeps_the_time_that_the_clock_showed_whatever_the_clock_does_la
 def test_items_of_an_agent_and_a_clock_that_a_test_moves() -> None:
     collector = DataCollector[str](None)
     with ManualClock(100.0) as clock:
-        for number in range(1200):  # more pieces of time than a clock of the machine remembers
+        for number in range(12_000):  # more pieces of time than a clock of the machine remembers
             collector.collect(str(number))
             clock.advance(2.0)
         times = list(collector.fetch()[1])
-    assert times == [100.0 + 2.0 * number for number in range(1200)]
+    assert times == [100.0 + 2.0 * number for number in range(12_000)]
 
 
 def test_of_very_many_changes_the_last_are_remembered() -> None:
     clock, collector = TimeController(), DataCollector[str](None)
     with use_time_controller(clock):
         collector.collect("before all that is remembered")
-        for _ in range(600):
+        for _ in range(6000):
             clock.pause()
             clock.resume()
         before = clock.time()
         collector.collect("after")
         first, last = collector.fetch()[1]
-    assert len(clock._past) == 1000
+    assert len(clock._past) == 10_000
     assert first <= before <= last <= clock.time()
+
+
+def test_changes_that_change_nothing_are_not_remembered() -> None:
+    clock = TimeController()
+    clock.resume()
+    clock.set_time_scale(1.0)
+    clock.pause()
+    clock.pause()
+    clock.set_time_scale(2.0)  # from when it goes on
+    assert len(clock._past) == 1
+
+
+async def test_items_have_the_systems_time_whoever_fetches_them(tmp_path: Path) -> None:
+    """Also on a thread that knows nothing of the system."""
+    seen: list[tuple[float, float]] = []
+    found: list[float] = []
+
+    class Collecting(Agent[int, int]):
+        def step(self, observation: int) -> int:
+            before = time.time()
+            self.get_data_collector("items").collect(observation)
+            seen.append((before, time.time()))
+            return observation
+
+    class Still(Environment[int, int]):
+        def observe(self) -> int:
+            return 0
+
+        def affect(self, action: int) -> None: ...
+
+    class Fetching(Trainer):
+        async def train(self) -> None:
+            user = self.get_data_user("items")
+            await asyncio.get_running_loop().run_in_executor(None, user.update)
+            found.extend(user._timestamps)
+            raise EndOfInteraction
+
+    interaction = FixedIntervalInteraction.with_sleep_adjustor(Collecting(), Still(), 1.0)
+    data, trainers = {"items": SequentialBuffer[int](100)}, {"fetching": Fetching("items", min_buffer_size=20)}
+    config = {"states_dir": tmp_path, "web_api_address": None, "time_scale": 1000.0}
+    await launch(interaction, {}, data, trainers, config)
+    assert len(found) >= 20
+    assert all(before <= found_time <= after for (before, after), found_time in zip(seen, found, strict=False))
