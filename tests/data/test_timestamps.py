@@ -130,9 +130,12 @@ async def test_items_have_the_systems_time_whoever_fetches_them(tmp_path: Path) 
     found: list[float] = []
 
     class Collecting(Agent[int, int]):
+        def on_data_collectors_attached(self) -> None:
+            self.items = self.get_data_collector("items")
+
         def step(self, observation: int) -> int:
             before = time.time()
-            self.get_data_collector("items").collect(observation)
+            self.items.collect(observation)
             seen.append((before, time.time()))
             return observation
 
