@@ -57,9 +57,8 @@ class Mailbox:
             with contextlib.suppress(BlockingIOError):  # a loop that was interrupted may answer twice
                 os.eventfd_read(self._bell)
         finally:
-            self._has_rung = (
-                False  # before the calls are made: one that comes meanwhile may come too late for this time
-            )
+            # Before the calls are made: one that comes meanwhile may be too late for this time, and rings again.
+            self._has_rung = False
             self._make_calls()
 
     def _make_calls(self) -> None:

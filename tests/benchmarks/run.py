@@ -91,8 +91,10 @@ def measure(name: str, benchmark: Benchmark, python: str, rounds: int, has_core:
             print(f"{name}, {variant}: round {number + 1} of {rounds}", file=sys.stderr)
             command = [python, str(HERE / f"bench_{name}.py"), variant]
             result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-            if not result.stdout:  # a process that dies while it ends has measured all the same
+            if not result.stdout:
                 raise SystemExit(f"{' '.join(command)} failed with {result.returncode}:\n{result.stderr}")
+            if result.returncode:  # it has measured all the same, but nobody should have to guess who died
+                print(f"{name}, {variant}: died with {result.returncode} while it ended", file=sys.stderr)
             for figure, value in json.loads(result.stdout.splitlines()[-1]).items():
                 figures[variant][figure].append(value)
     return figures
